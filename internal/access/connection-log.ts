@@ -1,0 +1,50 @@
+/**
+ * The contract between the session layer and the node's side of the log: sessions say what
+ * happens to their connections, the log writes it down, keeps the node alive in the eyes of the
+ * projectors, and hands orders back. `NodeLog` implements it.
+ */
+
+import type { Order } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import type { Client } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import type { EndReason } from "../status/close.ts";
+
+/** A logged-in connection. Sessions implement it, so that it costs no second object. */
+export interface LoggedConnection {
+  /** Unique in this process, growing; stays when the node takes a new incarnation. */
+  readonly counter: number;
+  readonly app: string;
+  readonly device: string;
+  /** "" for a device without a user. */
+  readonly user: string;
+  readonly partition: number;
+  /** Unix milliseconds. */
+  readonly openedAtMs: number;
+  readonly client: Client | undefined;
+  readonly address: string;
+  readonly rooms: Iterable<string>;
+}
+
+export interface ConnectionLog {
+  /** The node's present incarnation; connection ids are `<incarnation>.<counter>`. */
+  readonly incarnation: string;
+  /**
+   * False while the node has lost the rest of the system, or more waits for the log than it may
+   * hold: take no logins.
+   */
+  readonly serving: boolean;
+  /** `stored` is called when the log has the connection, which may be welcomed then. */
+  opened(connection: LoggedConnection, stored: () => void): void;
+  /** Its rooms are now what `connection.rooms` says. */
+  roomsChanged(connection: LoggedConnection): void;
+  closed(connection: LoggedConnection, reason: EndReason): void;
+}
+
+/** What the log asks of the session layer. */
+export interface ConnectionLogEvents {
+  /** The node has a new incarnation, so every connection has a new id. */
+  incarnationChanged(incarnation: string): void;
+  /** Kick, drain, undrain or set rooms; the log answers the others itself. */
+  order(order: Order): void;
+  /** Alone for so long that clients are better off elsewhere. */
+  isolated(): void;
+}

@@ -1,0 +1,117 @@
+/**
+ * What the roles need of NATS. The adapters beside this file give it on a real server; the
+ * simulation (test/sim) gives it in memory, with delays, losses and crashes chosen by a seed.
+ *
+ * Callbacks rather than promises: these run once a message, and a promise each would cost more
+ * than the work.
+ */
+
+/** Appends to JetStream through one window of unacknowledged messages. */
+export interface Appender {
+  /**
+   * Appends in call order. What a reconnect lost is sent again, in order, until it is stored, so
+   * a record may be stored twice; `stored` is called once, with the stream sequence. Never called
+   * after `discard`.
+   */
+  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void;
+  /**
+   * Appends only if nothing was ever stored on this subject. `done(true)` once it was stored by this
+   * call, `done(false)` when somebody had stored it before. For records that must appear once.
+   */
+  appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void;
+  /** False while more waits than the bound: take on no new work until it is true again. */
+  readonly ready: boolean;
+  /** Messages not yet stored. */
+  readonly backlog: number;
+  /** Sends nothing until `release`; appends are kept. */
+  hold(): void;
+  release(): void;
+  /** Drops everything not yet stored. */
+  discard(): void;
+}
+
+/** Reads the log of one partition in order. */
+export interface LogReader {
+  /**
+   * Delivers every record of the partition with a sequence above `after`, in order, each once.
+   * `lost` is called when order can no longer be given (the log was cut below `after`, the stream
+   * was remade); nothing is delivered after it.
+   */
+  read(partition: number, after: number, handler: LogHandler): Subscription;
+  /** The sequence of the newest record of the partition, 0 when there is none. */
+  lastSequence(partition: number): Promise<number>;
+}
+
+export interface LogHandler {
+  record(sequence: number, data: Uint8Array): void;
+  lost(why: Error): void;
+}
+
+export interface Subscription {
+  stop(): void;
+}
+
+/** A key-value bucket whose writes carry the revision they expect to replace. */
+export interface Bucket {
+  get(key: string): Promise<Entry | undefined>;
+  /** The newest entries of many keys, in the order asked; undefined where there is none. */
+  getMany(keys: readonly string[]): Promise<(Entry | undefined)[]>;
+  /** The newest entry of every key that matches a subject filter such as "3.>". Deleted ones too. */
+  list(filter: string): AsyncIterable<Entry>;
+  /**
+   * Calls `changed` with the newest entry of every matching key, then with each change. Resolves
+   * when the newest entries have all been given. Survives reconnects.
+   */
+  watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription>;
+  /**
+   * Writes if the newest revision of the key is `expected` (0: the key has never been written).
+   * Many may be in flight, but only one for a key.
+   */
+  put(key: string, value: Uint8Array, expected: number, done: (outcome: PutOutcome) => void): void;
+  delete(key: string, expected: number, done: (outcome: PutOutcome) => void): void;
+}
+
+export interface Entry {
+  key: string;
+  /** undefined: deleted, and the deletion has a revision too. */
+  value: Uint8Array | undefined;
+  revision: number;
+}
+
+export type PutOutcome =
+  /** Stored as this revision. */
+  | { kind: "stored"; revision: number }
+  /** Somebody else has written the key since: this writer is no longer its owner. */
+  | { kind: "conflict" }
+  /** No answer; it may or may not have been stored. */
+  | { kind: "unknown" };
+
+/** Plain messages, at most once. */
+export interface Messages {
+  publish(subject: string, payload: Uint8Array, replyTo?: string): void;
+  /** `queue`: members of one queue group share the messages. */
+  subscribe(
+    subject: string,
+    receive: (message: Received) => void,
+    options?: { queue?: string },
+  ): Subscription;
+  /**
+   * One question, one answer. Rejects with a HoldfastError: `unavailable` at once when nobody
+   * listens, `timeout` after `timeoutMs`.
+   */
+  request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+}
+
+export interface Received {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Does nothing when the sender wants no answer. */
+  respond(payload: Uint8Array): void;
+}
+
+/** Whether the broker can be reached, as the client library sees it. */
+export interface Link {
+  readonly connected: boolean;
+  /** Calls on every change. */
+  watch(changed: (connected: boolean) => void): Subscription;
+}

@@ -1,0 +1,77 @@
+/**
+ * The values of the buckets: JSON, so that any NATS tool shows them. The log's records are
+ * protobuf (proto/holdfast/log/v1).
+ */
+
+/** `hf_route`: where a device is, or was last. Written only by the owner of its partition. */
+export interface Route {
+  app: string;
+  device: string;
+  /** "" for a device without a user. */
+  user: string;
+  online: boolean;
+  /** "<incarnation>.<counter>" of the present connection, or of the last one. */
+  connection: string;
+  /** The incarnation of the access node. */
+  node: string;
+  platform: string;
+  appVersion: string;
+  address: string;
+  /** Unix ms: when the present connection was opened, or the last one ended. */
+  since: number;
+  /** Unix ms of the newest record about this device. */
+  lastSeen: number;
+  rooms: string[];
+  /** The log sequence of the record that made this. */
+  sequence: number;
+  /** Why it is offline: a close reason, or "node-down". "" while online. */
+  reason: string;
+}
+
+/** `hf_user`: that this device is one of the user's. */
+export interface UserDevice {
+  /** Unix ms of the write; written again before the bucket would forget it. */
+  at: number;
+}
+
+/** `hf_lease`: who owns a partition. A lease nobody renews for long enough may be taken over. */
+export interface Lease {
+  /** The projector's id; "" when it was given up. */
+  owner: string;
+  /** Grows with every renewal, so that watchers see a change. */
+  renewal: number;
+}
+
+/** `hf_checkpoint`: everything up to this log sequence of the partition is in the buckets. */
+export interface Checkpoint {
+  sequence: number;
+  owner: string;
+}
+
+/** `hf_room`: what is known of a room besides its members. */
+export interface RoomSettings {
+  /** "" for none. */
+  zone: string;
+}
+
+/** `hf_app`: a tenant. */
+export interface AppRecord {
+  /** SHA-256 (hex) of each API key. */
+  keys: string[];
+  /** Who may call Admit: the app's own servers with an API key, or any client. */
+  admission: "key" | "open";
+}
+
+/** `hf_meta`, key `deployment`: what can never change. */
+export interface Deployment {
+  partitions: number;
+  logStreams: number;
+}
+
+export function encodeJson(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+export function decodeJson<T>(data: Uint8Array): T {
+  return JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString()) as T;
+}

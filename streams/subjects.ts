@@ -1,0 +1,126 @@
+/**
+ * Every subject of the system, builders and parsers side by side. Nothing else puts subjects together.
+ */
+import { fromToken, toToken } from "./names.ts";
+
+/** The kinds of log records, also the third token of their subjects. */
+export type LogType = "connected" | "disconnected" | "rooms" | "announced" | "digest" | "node-down";
+
+/** `hf.log.<partition>.<type>.<incarnation>`: a record about an incarnation or one of its connections. */
+export function logSubject(partition: number, type: LogType, incarnation: string): string {
+  return `hf.log.${partition}.${type}.${toToken(incarnation)}`;
+}
+
+/** Every record of one partition. */
+export function logPartitionFilter(partition: number): string {
+  return `hf.log.${partition}.>`;
+}
+
+/** Unicast to one node. High and normal priority travel on connections of their own. */
+export type PushLane = "hi" | "lo";
+
+export function nodePushSubject(incarnation: string, lane: PushLane): string {
+  return `hf.node.${toToken(incarnation)}.push.${lane}`;
+}
+
+/** Orders to one node. */
+export function nodeControlSubject(incarnation: string): string {
+  return `hf.node.${toToken(incarnation)}.ctl`;
+}
+
+/** An order to every node. */
+export const ALL_NODES_SUBJECT = "hf.nodes.ctl";
+
+/** Heartbeats of access nodes, sent as requests. */
+export function nodeBeatSubject(incarnation: string): string {
+  return `hf.node.${toToken(incarnation)}.beat`;
+}
+
+export const NODE_BEATS_FILTER = "hf.node.*.beat";
+
+/** Heartbeats of projectors. */
+export const PROJECTOR_BEAT_SUBJECT = "hf.projector.beat";
+
+/** Questions to the owner of a partition. */
+export function partitionQuerySubject(partition: number): string {
+  return `hf.partition.${partition}.query`;
+}
+
+/** Whom a channel message is for: the members of a room, of all rooms of a zone, or everybody. */
+export type Channel =
+  | { kind: "room"; app: string; id: string }
+  | { kind: "zone"; app: string; id: string }
+  | { kind: "all"; app: string };
+
+/** Where channel messages are published; the stream numbers them. */
+export function channelInSubject(channel: Channel): string {
+  return `hf.chan.in.${channelTail(channel)}`;
+}
+
+/** Where the server republishes them, numbered, to the nodes. */
+export function channelLiveSubject(channel: Channel): string {
+  return `hf.chan.live.${channelTail(channel)}`;
+}
+
+function channelTail(channel: Channel): string {
+  const id = channel.kind === "all" ? "all" : toToken(channel.id);
+  return `${toToken(channel.app)}.${channel.kind}.${id}`;
+}
+
+export const CHANNEL_IN_FILTER = "hf.chan.in.>";
+export const CHANNEL_LIVE_TEMPLATE = "hf.chan.live.>";
+
+/** Uplinks for businesses that consume a stream. */
+export function uplinkSubject(app: string, business: string): string {
+  return `hf.up.${toToken(app)}.${toToken(business)}`;
+}
+
+export const UPLINK_FILTER = "hf.up.>";
+
+/** Uplinks for businesses that answer over NATS; their instances share it as a queue group. */
+export function rpcSubject(app: string, business: string): string {
+  return `hf.rpc.${toToken(app)}.${toToken(business)}`;
+}
+
+// Keys of the buckets.
+
+/** `hf_route`: `<partition>.<app>.<device>`. */
+export function routeKey(partition: number, app: string, device: string): string {
+  return `${partition}.${toToken(app)}.${toToken(device)}`;
+}
+
+/** Every route of one partition. */
+export function routePartitionFilter(partition: number): string {
+  return `${partition}.>`;
+}
+
+/** `hf_user`: `<app>.<user>.<device>`. */
+export function userKey(app: string, user: string, device: string): string {
+  return `${toToken(app)}.${toToken(user)}.${toToken(device)}`;
+}
+
+/** Every device of one user. */
+export function userDevicesFilter(app: string, user: string): string {
+  return `${toToken(app)}.${toToken(user)}.*`;
+}
+
+/** The device in a key of `hf_user`. */
+export function deviceOfUserKey(key: string): string {
+  return fromToken(key.slice(key.lastIndexOf(".") + 1));
+}
+
+/** `hf_room`: `<app>.<room>`. */
+export function roomKey(app: string, room: string): string {
+  return `${toToken(app)}.${toToken(room)}`;
+}
+
+/** The app and room of a key of `hf_room`. */
+export function parseRoomKey(key: string): { app: string; room: string } {
+  const dot = key.indexOf(".");
+  return { app: fromToken(key.slice(0, dot)), room: fromToken(key.slice(dot + 1)) };
+}
+
+/** `hf_app`: `<app>`. */
+export function appKey(app: string): string {
+  return toToken(app);
+}

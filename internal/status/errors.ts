@@ -6,6 +6,7 @@
 export const CODES = [
   "invalid", // the caller sent something that breaks a named rule
   "unauthenticated", // no credential, or one that does not verify
+  "expired", // a credential that was good, and is no longer
   "forbidden", // a good credential that does not allow this
   "not-found",
   "conflict", // the thing exists in another form, or somebody else wrote first

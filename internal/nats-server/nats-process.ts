@@ -1,0 +1,118 @@
+/** One run of nats-server, from its start to its exit. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { HoldfastError } from "../status/errors.ts";
+import { readServerInfo } from "./server-info.ts";
+
+/** Long, because a server with a large store reads it before it answers. */
+const READY_WITHIN_MS = 60_000;
+const RETRY_EVERY_MS = 10;
+const STOP_WITHIN_MS = 5_000;
+/** How many log lines an error about a failed start quotes. */
+const QUOTED_LINES = 10;
+
+export interface NatsProcessOptions {
+  readonly binary: string;
+  readonly configFile: string;
+  /** As in the configuration file; they prove that the server answering there is this one. */
+  readonly port: number;
+  readonly serverName: string;
+  readonly onLog?: ((line: string) => void) | undefined;
+  /** Told the process id at once, well before the server is ready. */
+  readonly onSpawn?: ((pid: number) => void | Promise<void>) | undefined;
+  /** Gives up a start in progress. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface NatsProcess {
+  readonly pid: number;
+  readonly version: string;
+  readonly exited: Promise<Exit>;
+  kill(signal: NodeJS.Signals): void;
+  /** Asks it to end, makes it end when it does not, and waits until it has. */
+  stop(): Promise<void>;
+}
+
+/** Starts a server and waits until it takes clients. */
+export async function startNatsProcess(options: NatsProcessOptions): Promise<NatsProcess> {
+  // Its own process group: a Ctrl-C in the terminal is for the gateway, which still needs NATS
+  // to say goodbye.
+  const child = spawn(options.binary, ["-c", options.configFile], {
+    detached: true,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const exited = new Promise<Exit>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+  const pid = await pidOf(child, options.binary);
+  const lastLines = followLog(child, options.onLog);
+
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const deadline = setTimeout(() => child.kill("SIGKILL"), STOP_WITHIN_MS);
+    await exited;
+    clearTimeout(deadline);
+  };
+  try {
+    await options.onSpawn?.(pid);
+    const version = await untilReady(options, exited, lastLines);
+    return { pid, version, exited, kill: (signal) => void child.kill(signal), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function pidOf(child: ChildProcess, binary: string): Promise<number> {
+  try {
+    await once(child, "spawn");
+    return child.pid as number;
+  } catch (cause) {
+    throw new HoldfastError("unavailable", `${binary} does not start`, { cause });
+  }
+}
+
+/** Passes the log on and returns a reader of its last lines. */
+function followLog(child: ChildProcess, onLog: NatsProcessOptions["onLog"]): () => string[] {
+  let last: string[] = [];
+  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on("line", (line) => {
+    last = [...last, line].slice(-QUOTED_LINES);
+    onLog?.(line);
+  });
+  return () => last;
+}
+
+/** Resolves to the server's version. */
+async function untilReady(
+  { port, serverName, signal }: NatsProcessOptions,
+  exited: Promise<Exit>,
+  lastLines: () => string[],
+): Promise<string> {
+  let exit: Exit | undefined;
+  void exited.then((value) => {
+    exit = value;
+  });
+  const giveUpAt = performance.now() + READY_WITHIN_MS;
+  while (performance.now() < giveUpAt) {
+    signal?.throwIfAborted();
+    if (exit !== undefined) {
+      const log = lastLines().map((line) => `\n  ${line}`);
+      throw new HoldfastError(
+        "unavailable",
+        `nats-server ended before it was ready (${exit.signal ?? `code ${exit.code}`}):${log.join("")}`,
+      );
+    }
+    const info = await readServerInfo(port).catch(() => undefined);
+    if (info?.server_name === serverName) return info.version;
+    await sleep(RETRY_EVERY_MS);
+  }
+  throw new HoldfastError("timeout", `nats-server was not ready within ${READY_WITHIN_MS} ms`);
+}

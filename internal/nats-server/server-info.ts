@@ -1,0 +1,29 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { createInterface } from "node:readline";
+import { HoldfastError } from "../status/errors.ts";
+
+/** What a NATS server says of itself when somebody connects; the fields used here. */
+export interface ServerInfo {
+  readonly server_name: string;
+  readonly version: string;
+  readonly jetstream?: boolean;
+}
+
+/** Connects to loopback, reads the greeting and hangs up. */
+export async function readServerInfo(port: number): Promise<ServerInfo> {
+  const socket = connect({ port, host: "127.0.0.1", timeout: 1_000 });
+  socket.on("timeout", () => socket.destroy(new Error("no greeting within a second")));
+  try {
+    const [line] = await Promise.race([
+      once(createInterface({ input: socket }), "line"),
+      once(socket, "close").then(() => ["closed"]),
+    ]);
+    if (!line.startsWith("INFO ")) throw new Error(`expected INFO, got ${line}`);
+    return JSON.parse(line.slice("INFO ".length));
+  } catch (cause) {
+    throw new HoldfastError("unavailable", `no NATS server answers on port ${port}`, { cause });
+  } finally {
+    socket.destroy();
+  }
+}

@@ -1,14 +1,5 @@
-import {
-  type CryptoKey,
-  decodeProtectedHeader,
-  errors,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWK,
-  jwtVerify,
-  SignJWT,
-} from "jose";
+import { randomBytes } from "node:crypto";
+import { type CryptoKey, decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import { decodeJson } from "../../streams/records.ts";
 import type { Bucket, Subscription } from "../bus/contract.ts";
 import { updateJson } from "../bus/update.ts";
@@ -16,13 +7,22 @@ import { HoldfastError } from "../status/errors.ts";
 
 const ISSUER = "holdfast";
 const AUDIENCE = "holdfast-access";
-/** One algorithm for the issuer: a token cannot choose how it is checked. Ed25519, RFC 8037. */
-const ALGORITHM = "EdDSA";
+/**
+ * One algorithm for the issuer: a token cannot choose how it is checked. HMAC, because control and
+ * access are one trust domain and both paths are hot: here it costs a login 40 us of CPU where
+ * Ed25519 costs 290, and an admission less still (test/bench/tokens.ts).
+ */
+const ALGORITHM = "HS256";
+const SECRET_BYTES = 32;
 
-/** Keys of bucket `hf_key`. Access nodes need only the public ones; NATS permissions can keep them apart. */
-const PRIVATE_KEY = "private.current";
-const publicKey = (kid: string) => `public.${kid}`;
-const PUBLIC_FILTER = "public.>";
+/** The key in bucket `hf_key` that tokens are signed with. Any other key there is still good for checking. */
+const CURRENT = "current";
+
+interface SecretRecord {
+  kid: string;
+  /** base64url. */
+  secret: string;
+}
 
 /** Whom a token speaks for. */
 export interface Identity {
@@ -37,12 +37,7 @@ export interface VerifiedToken extends Identity {
   expiresAtMs: number;
 }
 
-interface PrivateKeyRecord {
-  kid: string;
-  jwk: JWK;
-}
-
-/** Signs tokens. Several control processes share one key: the first to start makes it. */
+/** Signs tokens. Several control processes share one secret: the first to start makes it. */
 export class TokenIssuer {
   readonly #kid: string;
   readonly #key: CryptoKey;
@@ -52,21 +47,16 @@ export class TokenIssuer {
     this.#key = key;
   }
 
-  static async open(keys: Bucket): Promise<TokenIssuer> {
-    const pair = await generateKeyPair(ALGORITHM, { extractable: true });
-    const fresh: PrivateKeyRecord = {
-      kid: crypto.randomUUID().slice(0, 8),
-      jwk: await exportJWK(pair.privateKey),
+  static async open(secrets: Bucket): Promise<TokenIssuer> {
+    const fresh: SecretRecord = {
+      kid: randomBytes(6).toString("base64url"),
+      secret: randomBytes(SECRET_BYTES).toString("base64url"),
     };
-    const record =
-      (await updateJson<PrivateKeyRecord>(keys, PRIVATE_KEY, (present) =>
-        present === undefined ? fresh : undefined,
-      )) ?? fresh;
-    const { kty, crv, x } = record.jwk;
-    await updateJson<JWK>(keys, publicKey(record.kid), (present) =>
-      present === undefined ? ({ kty, crv, x } as JWK) : undefined,
+    const shared = await updateJson<SecretRecord>(secrets, CURRENT, (present) =>
+      present === undefined ? fresh : undefined,
     );
-    return new TokenIssuer(record.kid, await toKey(record.jwk));
+    const { kid, secret } = shared ?? fresh;
+    return new TokenIssuer(kid, await toKey(secret));
   }
 
   /** @returns a JWT (RFC 7519) that is good until `expiresAtMs`, Unix milliseconds. */
@@ -83,19 +73,25 @@ export class TokenIssuer {
   }
 }
 
-/** Checks tokens against the issuer's public keys, followed live. */
+/** Checks tokens against the secrets in the bucket, followed live. */
 export class TokenVerifier {
-  readonly #keys = new Map<string, Promise<CryptoKey>>();
+  readonly #keys = new Map<string, CryptoKey>();
   #watch: Subscription | undefined;
 
-  static async follow(keys: Bucket): Promise<TokenVerifier> {
+  private constructor() {}
+
+  static async follow(secrets: Bucket): Promise<TokenVerifier> {
     const verifier = new TokenVerifier();
-    verifier.#watch = await keys.watch(PUBLIC_FILTER, (entry) => {
-      const kid = entry.key.slice(publicKey("").length);
-      if (entry.value === undefined) verifier.#keys.delete(kid);
-      else verifier.#keys.set(kid, toKey(decodeJson<JWK>(entry.value)));
+    const imports: Promise<void>[] = [];
+    verifier.#watch = await secrets.watch(">", (entry) => {
+      if (entry.value !== undefined) imports.push(verifier.#add(decodeJson(entry.value)));
     });
+    await Promise.all(imports);
     return verifier;
+  }
+
+  async #add({ kid, secret }: SecretRecord): Promise<void> {
+    this.#keys.set(kid, await toKey(secret));
   }
 
   /**
@@ -104,8 +100,7 @@ export class TokenVerifier {
    */
   async verify(token: string): Promise<VerifiedToken> {
     try {
-      const key = await this.#keyOf(token);
-      const { payload } = await jwtVerify(token, key, {
+      const { payload } = await jwtVerify(token, this.#keyOf(token), {
         algorithms: [ALGORITHM],
         issuer: ISSUER,
         audience: AUDIENCE,
@@ -115,18 +110,14 @@ export class TokenVerifier {
       if (typeof app !== "string" || typeof sub !== "string" || exp === undefined) {
         throw new HoldfastError("unauthenticated", "token: claims app and sub must be strings");
       }
-      return {
-        app,
-        device: sub,
-        user: typeof user === "string" ? user : "",
-        expiresAtMs: exp * 1000,
-      };
+      const known = typeof user === "string" ? user : "";
+      return { app, device: sub, user: known, expiresAtMs: exp * 1000 };
     } catch (error) {
       throw translate(error);
     }
   }
 
-  #keyOf(token: string): Promise<CryptoKey> {
+  #keyOf(token: string): CryptoKey {
     const { kid, alg } = decodeProtectedHeader(token);
     if (alg !== ALGORITHM) {
       throw new HoldfastError("unauthenticated", `token: algorithm must be ${ALGORITHM}`);
@@ -146,10 +137,11 @@ export class TokenVerifier {
   }
 }
 
-async function toKey(jwk: JWK): Promise<CryptoKey> {
-  const key = await importJWK(jwk, ALGORITHM);
-  if (key instanceof Uint8Array) throw new HoldfastError("internal", "a signing key is symmetric");
-  return key;
+/** A key object, so that the secret is not imported again for each token. */
+function toKey(secret: string): Promise<CryptoKey> {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const raw = Buffer.from(secret, "base64url");
+  return crypto.subtle.importKey("raw", raw, algorithm, false, ["sign", "verify"]);
 }
 
 function translate(error: unknown): HoldfastError {

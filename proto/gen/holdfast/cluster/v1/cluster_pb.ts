@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/cluster/v1/cluster.proto.
  */
 export const file_holdfast_cluster_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEiyQEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSJXCgdEZWxpdmVyEhcKC2Nvbm5lY3Rpb25zGAEgAygEQgIQARINCgVmcmFtZRgCIAEoDBISCgptZXNzYWdlX2lkGAMgASgJEhAKCHByaW9yaXR5GAQgASgNIiQKDURlbGl2ZXJBbnN3ZXISEwoHbWlzc2luZxgBIAMoBEICEAEitwIKBU9yZGVyEikKBGtpY2sYASABKAsyGS5ob2xkZmFzdC5jbHVzdGVyLnYxLktpY2tIABIxCghhbm5vdW5jZRgCIAEoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuQW5ub3VuY2VIABI2CgtzZW5kX2RpZ2VzdBgDIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuU2VuZERpZ2VzdEgAEisKBWRyYWluGAQgASgLMhouaG9sZGZhc3QuY2x1c3Rlci52MS5EcmFpbkgAEi8KB3VuZHJhaW4YBSABKAsyHC5ob2xkZmFzdC5jbHVzdGVyLnYxLlVuZHJhaW5IABIyCglzZXRfcm9vbXMYBiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLlNldFJvb21zSABCBgoEYm9keSI4CgRLaWNrEhIKCmNvbm5lY3Rpb24YASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkiHQoIQW5ub3VuY2USEQoJcGFydGl0aW9uGAEgASgNIh8KClNlbmREaWdlc3QSEQoJcGFydGl0aW9uGAEgASgNIhgKBURyYWluEg8KB292ZXJfbXMYASABKA0iCQoHVW5kcmFpbiI7CghTZXRSb29tcxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGpvaW4YAiADKAkSDQoFbGVhdmUYAyADKAkiIgoNUHJvamVjdG9yQmVhdBIRCglwcm9qZWN0b3IYASABKAki6AEKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIAEIGCgRib2R5IiwKDERldmljZXNRdWVyeRILCgNhcHAYASABKAkSDwoHZGV2aWNlcxgCIAMoCSIoCgpSb29tc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgVyb29tcxgCIAMoCSJHCgxNZW1iZXJzUXVlcnkSCwoDYXBwGAEgASgJEgwKBHJvb20YAiABKAkSDQoFYWZ0ZXIYAyABKAkSDQoFbGltaXQYBCABKA0iGQoKTm9kZXNRdWVyeRILCgNhcHAYASABKAki8QEKD1BhcnRpdGlvbkFuc3dlchIOCgZyb3V0ZXMYASADKAkSEwoLcm9vbV9jb3VudHMYAiADKA0SLAoHbWVtYmVycxgDIAMoCzIbLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyElMKEG5vZGVfY29ubmVjdGlvbnMYBCADKAsyOS5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Ob2RlQ29ubmVjdGlvbnNFbnRyeRo2ChROb2RlQ29ubmVjdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIiYKBk1lbWJlchIOCgZkZXZpY2UYASABKAkSDAoEdXNlchgCIAEoCWIGcHJvdG8z");
+  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEiyQEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSJXCgdEZWxpdmVyEhcKC2Nvbm5lY3Rpb25zGAEgAygEQgIQARINCgVmcmFtZRgCIAEoDBISCgptZXNzYWdlX2lkGAMgASgJEhAKCHByaW9yaXR5GAQgASgNIiQKDURlbGl2ZXJBbnN3ZXISEwoHbWlzc2luZxgBIAMoBEICEAEitwIKBU9yZGVyEikKBGtpY2sYASABKAsyGS5ob2xkZmFzdC5jbHVzdGVyLnYxLktpY2tIABIxCghhbm5vdW5jZRgCIAEoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuQW5ub3VuY2VIABI2CgtzZW5kX2RpZ2VzdBgDIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuU2VuZERpZ2VzdEgAEisKBWRyYWluGAQgASgLMhouaG9sZGZhc3QuY2x1c3Rlci52MS5EcmFpbkgAEi8KB3VuZHJhaW4YBSABKAsyHC5ob2xkZmFzdC5jbHVzdGVyLnYxLlVuZHJhaW5IABIyCglzZXRfcm9vbXMYBiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLlNldFJvb21zSABCBgoEYm9keSI4CgRLaWNrEhIKCmNvbm5lY3Rpb24YASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkiHQoIQW5ub3VuY2USEQoJcGFydGl0aW9uGAEgASgNIh8KClNlbmREaWdlc3QSEQoJcGFydGl0aW9uGAEgASgNIhgKBURyYWluEg8KB292ZXJfbXMYASABKA0iCQoHVW5kcmFpbiI7CghTZXRSb29tcxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGpvaW4YAiADKAkSDQoFbGVhdmUYAyADKAkiIgoNUHJvamVjdG9yQmVhdBIRCglwcm9qZWN0b3IYASABKAkimgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAQgYKBGJvZHkiLAoMRGV2aWNlc1F1ZXJ5EgsKA2FwcBgBIAEoCRIPCgdkZXZpY2VzGAIgAygJIigKClJvb21zUXVlcnkSCwoDYXBwGAEgASgJEg0KBXJvb21zGAIgAygJIkcKDE1lbWJlcnNRdWVyeRILCgNhcHAYASABKAkSDAoEcm9vbRgCIAEoCRINCgVhZnRlchgDIAEoCRINCgVsaW1pdBgEIAEoDSIZCgpOb2Rlc1F1ZXJ5EgsKA2FwcBgBIAEoCSIoCgpVc2Vyc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgV1c2VycxgCIAMoCSKhAgoPUGFydGl0aW9uQW5zd2VyEg4KBnJvdXRlcxgBIAMoCRITCgtyb29tX2NvdW50cxgCIAMoDRIsCgdtZW1iZXJzGAMgAygLMhsuaG9sZGZhc3QuY2x1c3Rlci52MS5NZW1iZXISUwoQbm9kZV9jb25uZWN0aW9ucxgEIAMoCzI5LmhvbGRmYXN0LmNsdXN0ZXIudjEuUGFydGl0aW9uQW5zd2VyLk5vZGVDb25uZWN0aW9uc0VudHJ5Ei4KBXVzZXJzGAUgAygLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Vc2VyUm91dGVzGjYKFE5vZGVDb25uZWN0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEiHAoKVXNlclJvdXRlcxIOCgZyb3V0ZXMYASADKAkiJgoGTWVtYmVyEg4KBmRldmljZRgBIAEoCRIMCgR1c2VyGAIgASgJYgZwcm90bzM");
 
 /**
  * Sent every second by each access node; every projector that owns a partition answers.
@@ -425,6 +425,12 @@ export type PartitionQuery = Message<"holdfast.cluster.v1.PartitionQuery"> & {
      */
     value: NodesQuery;
     case: "nodes";
+  } | {
+    /**
+     * @generated from field: holdfast.cluster.v1.UsersQuery users = 5;
+     */
+    value: UsersQuery;
+    case: "users";
   } | { case: undefined; value?: undefined };
 };
 
@@ -531,6 +537,31 @@ export const NodesQuerySchema: GenMessage<NodesQuery> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 17);
 
 /**
+ * Every device of each user that this partition knows, online or not. Asked of all partitions, since
+ * a user's devices are spread over them.
+ *
+ * @generated from message holdfast.cluster.v1.UsersQuery
+ */
+export type UsersQuery = Message<"holdfast.cluster.v1.UsersQuery"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: repeated string users = 2;
+   */
+  users: string[];
+};
+
+/**
+ * Describes the message holdfast.cluster.v1.UsersQuery.
+ * Use `create(UsersQuerySchema)` to create a new message.
+ */
+export const UsersQuerySchema: GenMessage<UsersQuery> = /*@__PURE__*/
+  messageDesc(file_holdfast_cluster_v1_cluster, 18);
+
+/**
  * @generated from message holdfast.cluster.v1.PartitionAnswer
  */
 export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
@@ -559,6 +590,13 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
    * @generated from field: map<string, uint32> node_connections = 4;
    */
   nodeConnections: { [key: string]: number };
+
+  /**
+   * In the order of the users asked; an empty one where this partition knows no device of the user.
+   *
+   * @generated from field: repeated holdfast.cluster.v1.UserRoutes users = 5;
+   */
+  users: UserRoutes[];
 };
 
 /**
@@ -566,7 +604,26 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
  * Use `create(PartitionAnswerSchema)` to create a new message.
  */
 export const PartitionAnswerSchema: GenMessage<PartitionAnswer> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 18);
+  messageDesc(file_holdfast_cluster_v1_cluster, 19);
+
+/**
+ * @generated from message holdfast.cluster.v1.UserRoutes
+ */
+export type UserRoutes = Message<"holdfast.cluster.v1.UserRoutes"> & {
+  /**
+   * JSON texts of streams/records.ts Route, in any order.
+   *
+   * @generated from field: repeated string routes = 1;
+   */
+  routes: string[];
+};
+
+/**
+ * Describes the message holdfast.cluster.v1.UserRoutes.
+ * Use `create(UserRoutesSchema)` to create a new message.
+ */
+export const UserRoutesSchema: GenMessage<UserRoutes> = /*@__PURE__*/
+  messageDesc(file_holdfast_cluster_v1_cluster, 20);
 
 /**
  * @generated from message holdfast.cluster.v1.Member
@@ -588,5 +645,5 @@ export type Member = Message<"holdfast.cluster.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 19);
+  messageDesc(file_holdfast_cluster_v1_cluster, 21);
 

@@ -9,6 +9,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_holdfast_rules_v1_rules } from "../../rules/v1/rules_pb.ts";
 import type { Client } from "../../wire/v1/wire_pb.ts";
 import { file_holdfast_wire_v1_wire } from "../../wire/v1/wire_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -17,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/control/v1/control.proto.
  */
 export const file_holdfast_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SE2hvbGRmYXN0LmNvbnRyb2wudjEi4QEKDEFkbWl0UmVxdWVzdBIxCgNhcHAYASABKAlCJLpIIXIfIAEogAEyGF5bXlx4MDAtXHgxZlx4N2YtXHg5Zl0qJBI0CgZkZXZpY2UYAiABKAlCJLpIIXIfIAEogAEyGF5bXlx4MDAtXHgxZlx4N2YtXHg5Zl0qJBI1CgR1c2VyGAMgASgJQiK6SB9yHSiAATIYXlteXHgwMC1ceDFmXHg3Zi1ceDlmXSokSACIAQESKAoGY2xpZW50GAQgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnRCBwoFX3VzZXIigAEKDUFkbWl0UmVzcG9uc2USDQoFdG9rZW4YASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoJZW5kcG9pbnRzGAMgAygLMh0uaG9sZGZhc3QuY29udHJvbC52MS5FbmRwb2ludCJHCghFbmRwb2ludBILCgN1cmwYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSDAoEbm9kZRgDIAEoCRIOCgZ3ZWlnaHQYBCABKA0iXgoMRHJhaW5SZXF1ZXN0EhgKBG5vZGUYASABKAlCCrpIB3IFIAEogAESIwoMb3Zlcl9zZWNvbmRzGAIgASgNQgi6SAUqAxiQHEgAiAEBQg8KDV9vdmVyX3NlY29uZHMiHgoNRHJhaW5SZXNwb25zZRINCgVub2RlcxgBIAMoCSIqCg5VbmRyYWluUmVxdWVzdBIYCgRub2RlGAEgASgJQgq6SAdyBSABKIABIiAKD1VuZHJhaW5SZXNwb25zZRINCgVub2RlcxgBIAMoCTKGAgoOQ29udHJvbFNlcnZpY2USTgoFQWRtaXQSIS5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVxdWVzdBoiLmhvbGRmYXN0LmNvbnRyb2wudjEuQWRtaXRSZXNwb25zZRJOCgVEcmFpbhIhLmhvbGRmYXN0LmNvbnRyb2wudjEuRHJhaW5SZXF1ZXN0GiIuaG9sZGZhc3QuY29udHJvbC52MS5EcmFpblJlc3BvbnNlElQKB1VuZHJhaW4SIy5ob2xkZmFzdC5jb250cm9sLnYxLlVuZHJhaW5SZXF1ZXN0GiQuaG9sZGZhc3QuY29udHJvbC52MS5VbmRyYWluUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_wire_v1_wire]);
+  fileDesc("CiFob2xkZmFzdC9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SE2hvbGRmYXN0LmNvbnRyb2wudjEihwEKDEFkbWl0UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIZCgZkZXZpY2UYAiABKAlCCbpIBnIEiOowARIaCgR1c2VyGAMgASgJQgy6SAnYAQFyBIjqMAESKAoGY2xpZW50GAQgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQigAEKDUFkbWl0UmVzcG9uc2USDQoFdG9rZW4YASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoJZW5kcG9pbnRzGAMgAygLMh0uaG9sZGZhc3QuY29udHJvbC52MS5FbmRwb2ludCJHCghFbmRwb2ludBILCgN1cmwYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSDAoEbm9kZRgDIAEoCRIOCgZ3ZWlnaHQYBCABKA0iXQoMRHJhaW5SZXF1ZXN0EhcKBG5vZGUYASABKAlCCbpIBnIEiOowARIjCgxvdmVyX3NlY29uZHMYAiABKA1CCLpIBSoDGJAcSACIAQFCDwoNX292ZXJfc2Vjb25kcyIeCg1EcmFpblJlc3BvbnNlEg0KBW5vZGVzGAEgAygJIikKDlVuZHJhaW5SZXF1ZXN0EhcKBG5vZGUYASABKAlCCbpIBnIEiOowASIgCg9VbmRyYWluUmVzcG9uc2USDQoFbm9kZXMYASADKAkyhgIKDkNvbnRyb2xTZXJ2aWNlEk4KBUFkbWl0EiEuaG9sZGZhc3QuY29udHJvbC52MS5BZG1pdFJlcXVlc3QaIi5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVzcG9uc2USTgoFRHJhaW4SIS5ob2xkZmFzdC5jb250cm9sLnYxLkRyYWluUmVxdWVzdBoiLmhvbGRmYXN0LmNvbnRyb2wudjEuRHJhaW5SZXNwb25zZRJUCgdVbmRyYWluEiMuaG9sZGZhc3QuY29udHJvbC52MS5VbmRyYWluUmVxdWVzdBokLmhvbGRmYXN0LmNvbnRyb2wudjEuVW5kcmFpblJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules, file_holdfast_wire_v1_wire]);
 
 /**
  * @generated from message holdfast.control.v1.AdmitRequest
@@ -34,9 +35,11 @@ export type AdmitRequest = Message<"holdfast.control.v1.AdmitRequest"> & {
   device: string;
 
   /**
-   * @generated from field: optional string user = 3;
+   * "" for a device without a user.
+   *
+   * @generated from field: string user = 3;
    */
-  user?: string | undefined;
+  user: string;
 
   /**
    * @generated from field: holdfast.wire.v1.Client client = 4;

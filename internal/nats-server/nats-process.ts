@@ -3,13 +3,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { HoldfastError } from "../status/errors.ts";
-import { readServerInfo } from "./server-info.ts";
+import { serverAnswers } from "./server-info.ts";
 
 /** Long, because a server with a large store reads it before it answers. */
 const READY_WITHIN_MS = 60_000;
-const RETRY_EVERY_MS = 10;
 const STOP_WITHIN_MS = 5_000;
 /** How many log lines an error about a failed start quotes. */
 const QUOTED_LINES = 10;
@@ -92,27 +90,23 @@ function followLog(child: ChildProcess, onLog: NatsProcessOptions["onLog"]): () 
 
 /** Resolves to the server's version. */
 async function untilReady(
-  { port, serverName, signal }: NatsProcessOptions,
+  options: NatsProcessOptions,
   exited: Promise<Exit>,
   lastLines: () => string[],
 ): Promise<string> {
-  let exit: Exit | undefined;
-  void exited.then((value) => {
-    exit = value;
-  });
-  const giveUpAt = performance.now() + READY_WITHIN_MS;
-  while (performance.now() < giveUpAt) {
-    signal?.throwIfAborted();
-    if (exit !== undefined) {
-      const log = lastLines().map((line) => `\n  ${line}`);
-      throw new HoldfastError(
+  const died = new AbortController();
+  void exited.then(({ code, signal }) => {
+    const log = lastLines().map((line) => `\n  ${line}`);
+    const how = signal ?? `code ${code}`;
+    died.abort(
+      new HoldfastError(
         "unavailable",
-        `nats-server ended before it was ready (${exit.signal ?? `code ${exit.code}`}):${log.join("")}`,
-      );
-    }
-    const info = await readServerInfo(port).catch(() => undefined);
-    if (info?.server_name === serverName) return info.version;
-    await sleep(RETRY_EVERY_MS);
-  }
-  throw new HoldfastError("timeout", `nats-server was not ready within ${READY_WITHIN_MS} ms`);
+        `nats-server ended before it was ready (${how}):${log.join("")}`,
+      ),
+    );
+  });
+  const late = AbortSignal.timeout(READY_WITHIN_MS);
+  const signals = [died.signal, late, ...(options.signal ? [options.signal] : [])];
+  const info = await serverAnswers(options, AbortSignal.any(signals));
+  return info.version;
 }

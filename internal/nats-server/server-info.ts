@@ -1,17 +1,32 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { HoldfastError } from "../status/errors.ts";
+
+const RETRY_EVERY_MS = 10;
 
 /** What a NATS server says of itself when somebody connects; the fields used here. */
 export interface ServerInfo {
   readonly server_name: string;
   readonly version: string;
-  readonly jetstream?: boolean;
+}
+
+/** Waits until the server of this name takes clients; throws the signal's reason when it aborts. */
+export async function serverAnswers(
+  server: { readonly port: number; readonly serverName: string },
+  signal: AbortSignal,
+): Promise<ServerInfo> {
+  for (;;) {
+    signal.throwIfAborted();
+    const info = await readServerInfo(server.port).catch(() => undefined);
+    if (info?.server_name === server.serverName) return info;
+    await sleep(RETRY_EVERY_MS);
+  }
 }
 
 /** Connects to loopback, reads the greeting and hangs up. */
-export async function readServerInfo(port: number): Promise<ServerInfo> {
+async function readServerInfo(port: number): Promise<ServerInfo> {
   const socket = connect({ port, host: "127.0.0.1", timeout: 1_000 });
   socket.on("timeout", () => socket.destroy(new Error("no greeting within a second")));
   try {

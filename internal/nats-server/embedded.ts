@@ -52,7 +52,7 @@ export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<E
   const config = serverConfig({ serverName, port, storeDir: join(dataDir, "nats") });
   await writeFile(configFile, `${JSON.stringify(config, null, 2)}\n`);
 
-  const launch = (signal: AbortSignal) =>
+  const launch = (signal?: AbortSignal) =>
     startNatsProcess({
       binary,
       configFile,

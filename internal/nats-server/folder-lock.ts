@@ -1,5 +1,6 @@
 /** One gateway per data folder. A lock whose holder was killed is taken over. */
 
+import { randomUUID } from "node:crypto";
 import { link, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HoldfastError } from "../status/errors.ts";
@@ -8,7 +9,7 @@ import { isRunning, readRecord, recordOf, writeRecord } from "./process-record.t
 /** Holds the folder until disposed; throws `conflict` while another live process holds it. */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   const lock = join(folder, "gateway.lock");
-  const mine = `${lock}.${process.pid}`;
+  const mine = `${lock}.${randomUUID()}`;
   const self = await recordOf(process.pid);
   if (self === undefined) throw new HoldfastError("internal", "this process has no start time");
   await writeRecord(mine, self);
@@ -37,7 +38,7 @@ async function removeIfAbandoned(lock: string, folder: string): Promise<void> {
   await throwIfHeld(lock, folder);
   // Moved aside instead of deleted: of several who found it abandoned, one gets it. Should it
   // have changed hands since it was read, it goes back.
-  const aside = `${lock}.abandoned-${process.pid}`;
+  const aside = `${lock}.${randomUUID()}`;
   await rename(lock, aside).catch(() => {});
   try {
     await throwIfHeld(aside, folder);

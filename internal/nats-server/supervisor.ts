@@ -14,8 +14,11 @@ export type SupervisorEvent =
   | { readonly kind: "restarted"; readonly pid: number }
   | { readonly kind: "restart-failed"; readonly error: HoldfastError; readonly retryInMs: number };
 
+/** Starts a server and waits until it is ready, unless the signal tells it to give up. */
+type Launch = (signal?: AbortSignal) => Promise<NatsProcess>;
+
 export class Supervisor implements AsyncDisposable {
-  readonly #launch: (signal: AbortSignal) => Promise<NatsProcess>;
+  readonly #launch: Launch;
   readonly #onEvent: (event: SupervisorEvent) => void;
   readonly #stopping = new AbortController();
   readonly #watching: Promise<void>;
@@ -23,15 +26,15 @@ export class Supervisor implements AsyncDisposable {
 
   /** Waits for the first start, and throws what it throws: only later deaths are mended. */
   static async start(
-    launch: (signal: AbortSignal) => Promise<NatsProcess>,
+    launch: Launch,
     onEvent: (event: SupervisorEvent) => void,
   ): Promise<Supervisor> {
-    return new Supervisor(await launch(new AbortController().signal), launch, onEvent);
+    return new Supervisor(await launch(), launch, onEvent);
   }
 
   private constructor(
     first: NatsProcess,
-    launch: (signal: AbortSignal) => Promise<NatsProcess>,
+    launch: Launch,
     onEvent: (event: SupervisorEvent) => void,
   ) {
     this.#current = first;

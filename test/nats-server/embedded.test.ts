@@ -1,0 +1,225 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { expect, test } from "vitest";
+import { type EmbeddedNatsEvent, startEmbeddedNats } from "../../internal/nats-server/embedded.ts";
+import { freePort } from "../../internal/nats-server/free-port.ts";
+import { startNatsProcess } from "../../internal/nats-server/nats-process.ts";
+import { recordOf, writeRecord } from "../../internal/nats-server/process-record.ts";
+import { serverConfig } from "../../internal/nats-server/server-config.ts";
+import { eventually } from "../support/eventually.ts";
+import { localBinary } from "../support/nats-local.ts";
+import { tempFolder } from "../support/temp-folder.ts";
+import { fakeNatsServer } from "./fake-binary.ts";
+
+const binary = await localBinary();
+
+/** Starts a process that has an embedded NATS, and waits for that. */
+async function startParent(dataDir: string) {
+  const script = join(import.meta.dirname, "embedded-parent.ts");
+  const child = spawn(process.execPath, [script, dataDir, binary], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = await once(createInterface({ input: child.stdout }), "line");
+  const { pid, url } = JSON.parse(line) as { pid: number; url: string };
+  return { child, pid, url };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  child.kill(signal);
+  await once(child, "exit");
+}
+
+const runs = async (pid: number) => (await recordOf(pid)) !== undefined;
+
+async function storeMessage(url: string): Promise<void> {
+  await using connection = await connect({ servers: url });
+  await (await jetstreamManager(connection)).streams.add({ name: "KEPT", subjects: ["kept"] });
+  await jetstream(connection).publish("kept", "still here");
+}
+
+async function storedMessages(url: string): Promise<number> {
+  await using connection = await connect({ servers: url });
+  const { state } = await (await jetstreamManager(connection)).streams.info("KEPT");
+  return state.messages;
+}
+
+test("the embedded NATS listens on loopback, with JetStream, and says what it is", async () => {
+  await using folder = await tempFolder();
+  await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+
+  expect(nats.url).toMatch(/^nats:\/\/127\.0\.0\.1:\d+$/);
+  expect(nats.version).toMatch(/^\d+\.\d+\.\d+$/);
+  await using connection = await connect({ servers: nats.url });
+  expect(connection.info).toMatchObject({ jetstream: true, max_payload: 1_048_576 });
+  const config = JSON.parse(await readFile(join(folder.path, "nats-server.conf"), "utf8"));
+  expect(config).toMatchObject({
+    host: "127.0.0.1",
+    jetstream: { store_dir: join(folder.path, "nats"), sync_interval: "1s" },
+  });
+  for (const absent of ["http", "mqtt", "websocket", "leafnodes", "no_auth_user"]) {
+    expect(config).not.toHaveProperty(absent);
+  }
+});
+
+test("a NATS that was killed comes back on the same port with its data", async () => {
+  await using folder = await tempFolder();
+  const events: EmbeddedNatsEvent[] = [];
+  await using nats = await startEmbeddedNats({
+    dataDir: folder.path,
+    binary,
+    onEvent: (event) => events.push(event),
+  });
+  await storeMessage(nats.url);
+  const { url, pid } = nats;
+
+  for (let kills = 1; kills <= 2; kills++) {
+    process.kill(nats.pid, "SIGKILL");
+    await eventually(
+      "restarted",
+      () => events.filter((e) => e.kind === "restarted").length === kills,
+    );
+  }
+
+  expect(nats.url).toBe(url);
+  expect(nats.pid).not.toBe(pid);
+  expect(await storedMessages(url)).toBe(1);
+  expect(events).toContainEqual({ kind: "exited", code: null, signal: "SIGKILL", restartInMs: 50 });
+});
+
+test("when the gateway stops, its NATS stops and the folder is free again", async () => {
+  await using folder = await tempFolder();
+  const nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+  const { pid } = nats;
+
+  await nats[Symbol.asyncDispose]();
+
+  expect(await runs(pid)).toBe(false);
+  expect((await readdir(folder.path)).sort()).toEqual(["nats", "nats-server.conf"]);
+  await nats[Symbol.asyncDispose]();
+});
+
+test("a gateway that stops while its NATS is being restarted leaves none behind", async () => {
+  await using folder = await tempFolder();
+  const nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+  process.kill(nats.pid, "SIGKILL");
+  await eventually("the death was noticed", async () => !(await runs(nats.pid)));
+
+  await nats[Symbol.asyncDispose]();
+
+  await expect(connect({ servers: nats.url, reconnect: false })).rejects.toThrow();
+});
+
+test("a gateway that is told to stop takes its NATS along", async () => {
+  await using folder = await tempFolder();
+  const parent = await startParent(folder.path);
+  await end(parent.child, "SIGTERM");
+  expect(await runs(parent.pid)).toBe(false);
+});
+
+test("a gateway that is killed leaves no NATS behind", async () => {
+  await using folder = await tempFolder();
+  const parent = await startParent(folder.path);
+  expect(await runs(parent.pid)).toBe(true);
+
+  await end(parent.child, "SIGKILL");
+
+  await eventually("nats-server is gone", async () => !(await runs(parent.pid)), {
+    withinMs: 5_000,
+  });
+});
+
+test("a gateway starts on the folder of one that was killed, with its data", async () => {
+  await using folder = await tempFolder();
+  const parent = await startParent(folder.path);
+  await storeMessage(parent.url);
+  await end(parent.child, "SIGKILL");
+
+  await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+
+  expect(await runs(parent.pid)).toBe(false);
+  expect(await storedMessages(nats.url)).toBe(1);
+});
+
+test("a NATS left behind on the folder is ended before a new one is started", async () => {
+  await using folder = await tempFolder();
+  const [port, serverName] = [await freePort(), "leftover"];
+  const configFile = join(folder.path, "leftover.conf");
+  const config = serverConfig({ serverName, port, storeDir: join(folder.path, "nats") });
+  await writeFile(configFile, JSON.stringify(config));
+  const leftover = await startNatsProcess({ binary, configFile, port, serverName });
+  await writeRecord(join(folder.path, "nats-server.pid"), (await recordOf(leftover.pid))!);
+
+  await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+
+  expect(await runs(leftover.pid)).toBe(false);
+  expect(await runs(nats.pid)).toBe(true);
+});
+
+test("a process that merely has the id of an earlier NATS is left alone", async () => {
+  await using folder = await tempFolder();
+  const bystander = spawn("sleep", ["60"]);
+  await once(bystander, "spawn");
+  const pid = bystander.pid!;
+  await writeRecord(join(folder.path, "nats-server.pid"), { pid, startedAt: "another time" });
+
+  await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+
+  expect(await runs(nats.pid)).toBe(true);
+  expect(await runs(pid)).toBe(true);
+  await end(bystander, "SIGKILL");
+});
+
+test("a second gateway on the folder of a live one is refused and told why", async () => {
+  await using folder = await tempFolder();
+  await using first = await startEmbeddedNats({ dataDir: folder.path, binary });
+
+  const second = startEmbeddedNats({ dataDir: folder.path, binary });
+
+  await expect(second).rejects.toMatchObject({ code: "conflict" });
+  await expect(second).rejects.toThrow(
+    `the data folder ${folder.path} is in use by another gateway (process ${process.pid})`,
+  );
+  await using connection = await connect({ servers: first.url });
+  expect(connection.isClosed()).toBe(false);
+});
+
+test("of several gateways started at once on one folder, exactly one starts", async () => {
+  await using folder = await tempFolder();
+  const killed = await startParent(folder.path);
+  await end(killed.child, "SIGKILL");
+
+  const starts = await Promise.allSettled(
+    Array.from({ length: 5 }, () => startEmbeddedNats({ dataDir: folder.path, binary })),
+  );
+
+  const started = starts.filter((start) => start.status === "fulfilled");
+  expect(started).toHaveLength(1);
+  await started[0]!.value[Symbol.asyncDispose]();
+});
+
+test("a nats-server that ends at once is reported with what it said", async () => {
+  await using folder = await tempFolder();
+  const fake = await fakeNatsServer(join(folder.path, "fake"), "2.15.1");
+  const starting = startEmbeddedNats({ dataDir: folder.path, binary: fake });
+  await expect(starting).rejects.toMatchObject({ code: "unavailable" });
+  await expect(starting).rejects.toThrow("nats-server ended before it was ready (code 0)");
+});
+
+test("a port that is taken is reported with the server's own words", async () => {
+  await using folder = await tempFolder();
+  await using other = await tempFolder();
+  await using nats = await startEmbeddedNats({ dataDir: other.path, binary });
+  const port = Number(new URL(nats.url).port);
+
+  const starting = startEmbeddedNats({ dataDir: folder.path, binary, port });
+
+  await expect(starting).rejects.toThrow("address already in use");
+  // The failed start let go of the folder.
+  await using again = await startEmbeddedNats({ dataDir: folder.path, binary });
+  expect(again.pid).toBeGreaterThan(0);
+});

@@ -11,6 +11,6 @@ export function partitionOf(app: string, device: string, partitions: number): nu
 }
 
 /** xxHash32 of a text, for digests and rendezvous hashing. Not for anything that needs secrecy. */
-export function hash32(text: string): number {
-  return h32(text);
+export function hash32(text: string, seed = 0): number {
+  return h32(text, seed);
 }

@@ -42,10 +42,17 @@ export interface Lease {
   renewal: number;
 }
 
-/** `hf_checkpoint`: everything up to this log sequence of the partition is in the buckets. */
+/**
+ * `hf_checkpoint`: everything up to this log sequence of the partition is in the buckets. With it
+ * what the fold knows at this sequence besides the routes.
+ */
 export interface Checkpoint {
   sequence: number;
   owner: string;
+  /** The number of the newest record of each incarnation. */
+  numbers: Record<string, number>;
+  /** The incarnations that are over, and when (Unix ms of the record) each was declared so. */
+  dead: Record<string, number>;
 }
 
 /** `hf_room`: what is known of a room besides its members. */

@@ -38,6 +38,21 @@ export function nodeBeatSubject(incarnation: string): string {
 
 export const NODE_BEATS_FILTER = "hf.node.*.beat";
 
+/** Where the answers to one heartbeat go. The number tells which one, so that a late answer is known as late. */
+export function beatAnswerSubject(incarnation: string, beat: number): string {
+  return `hf.node.${toToken(incarnation)}.answer.${beat}`;
+}
+
+/** The answers to all heartbeats of one node. */
+export function beatAnswersFilter(incarnation: string): string {
+  return `hf.node.${toToken(incarnation)}.answer.*`;
+}
+
+/** The number of the heartbeat that an answer on this subject belongs to. */
+export function beatOfAnswer(subject: string): number {
+  return Number(subject.slice(subject.lastIndexOf(".") + 1));
+}
+
 /** Heartbeats of projectors. */
 export const PROJECTOR_BEAT_SUBJECT = "hf.projector.beat";
 
@@ -108,6 +123,19 @@ export function userDevicesFilter(app: string, user: string): string {
 export function deviceOfUserKey(key: string): string {
   return fromToken(key.slice(key.lastIndexOf(".") + 1));
 }
+
+/** `hf_lease` and `hf_checkpoint`: the partition. */
+export function partitionKey(partition: number): string {
+  return String(partition);
+}
+
+/** The partition of a key of `hf_lease` or `hf_checkpoint`. */
+export function partitionOfKey(key: string): number {
+  return Number(key);
+}
+
+/** Every key of a bucket. */
+export const ALL_KEYS = ">";
 
 /** `hf_room`: `<app>.<room>`. */
 export function roomKey(app: string, room: string): string {

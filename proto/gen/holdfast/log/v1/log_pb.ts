@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/log/v1/log.proto.
  */
 export const file_holdfast_log_v1_log: GenFile = /*@__PURE__*/
-  fileDesc("Chlob2xkZmFzdC9sb2cvdjEvbG9nLnByb3RvEg9ob2xkZmFzdC5sb2cudjEiywIKBlJlY29yZBINCgVhdF9tcxgBIAEoAxIvCgljb25uZWN0ZWQYAiABKAsyGi5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGVkSAASNQoMZGlzY29ubmVjdGVkGAMgASgLMh0uaG9sZGZhc3QubG9nLnYxLkRpc2Nvbm5lY3RlZEgAEjYKDXJvb21zX2NoYW5nZWQYBCABKAsyHS5ob2xkZmFzdC5sb2cudjEuUm9vbXNDaGFuZ2VkSAASLwoJYW5ub3VuY2VkGAUgASgLMhouaG9sZGZhc3QubG9nLnYxLkFubm91bmNlZEgAEikKBmRpZ2VzdBgGIAEoCzIXLmhvbGRmYXN0LmxvZy52MS5EaWdlc3RIABIuCglub2RlX2Rvd24YByABKAsyGS5ob2xkZmFzdC5sb2cudjEuTm9kZURvd25IAEIGCgRib2R5IqMBCgpDb25uZWN0aW9uEgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIOCgZkZXZpY2UYAyABKAkSDAoEdXNlchgEIAEoCRIUCgxvcGVuZWRfYXRfbXMYBSABKAMSKAoGY2xpZW50GAYgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSDQoFcm9vbXMYByADKAkSDwoHYWRkcmVzcxgIIAEoCSI8CglDb25uZWN0ZWQSLwoKY29ubmVjdGlvbhgBIAEoCzIbLmhvbGRmYXN0LmxvZy52MS5Db25uZWN0aW9uIlIKDERpc2Nvbm5lY3RlZBIVCg1jb25uZWN0aW9uX2lkGAEgASgJEgsKA2FwcBgCIAEoCRIOCgZkZXZpY2UYAyABKAkSDgoGcmVhc29uGAQgASgJIlEKDFJvb21zQ2hhbmdlZBIVCg1jb25uZWN0aW9uX2lkGAEgASgJEgsKA2FwcBgCIAEoCRIOCgZkZXZpY2UYAyABKAkSDQoFcm9vbXMYBCADKAkibwoJQW5ub3VuY2VkEhMKC2luY2FybmF0aW9uGAEgASgJEjAKC2Nvbm5lY3Rpb25zGAIgAygLMhsuaG9sZGZhc3QubG9nLnYxLkNvbm5lY3Rpb24SDQoFZmlyc3QYAyABKAgSDAoEbGFzdBgEIAEoCCJACgZEaWdlc3QSEwoLaW5jYXJuYXRpb24YASABKAkSEwoLY29ubmVjdGlvbnMYAiABKA0SDAoEaGFzaBgDIAEoBiIfCghOb2RlRG93bhITCgtpbmNhcm5hdGlvbhgBIAEoCWIGcHJvdG8z", [file_holdfast_wire_v1_wire]);
+  fileDesc("Chlob2xkZmFzdC9sb2cvdjEvbG9nLnByb3RvEg9ob2xkZmFzdC5sb2cudjEi2wIKBlJlY29yZBINCgVhdF9tcxgBIAEoAxIvCgljb25uZWN0ZWQYAiABKAsyGi5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGVkSAASNQoMZGlzY29ubmVjdGVkGAMgASgLMh0uaG9sZGZhc3QubG9nLnYxLkRpc2Nvbm5lY3RlZEgAEjYKDXJvb21zX2NoYW5nZWQYBCABKAsyHS5ob2xkZmFzdC5sb2cudjEuUm9vbXNDaGFuZ2VkSAASLwoJYW5ub3VuY2VkGAUgASgLMhouaG9sZGZhc3QubG9nLnYxLkFubm91bmNlZEgAEikKBmRpZ2VzdBgGIAEoCzIXLmhvbGRmYXN0LmxvZy52MS5EaWdlc3RIABIuCglub2RlX2Rvd24YByABKAsyGS5ob2xkZmFzdC5sb2cudjEuTm9kZURvd25IABIOCgZudW1iZXIYCCABKARCBgoEYm9keSKjAQoKQ29ubmVjdGlvbhIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEgwKBHVzZXIYBCABKAkSFAoMb3BlbmVkX2F0X21zGAUgASgDEigKBmNsaWVudBgGIAEoCzIYLmhvbGRmYXN0LndpcmUudjEuQ2xpZW50Eg0KBXJvb21zGAcgAygJEg8KB2FkZHJlc3MYCCABKAkiPAoJQ29ubmVjdGVkEi8KCmNvbm5lY3Rpb24YASABKAsyGy5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGlvbiJSCgxEaXNjb25uZWN0ZWQSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJRCgxSb29tc0NoYW5nZWQSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEg0KBXJvb21zGAQgAygJIm8KCUFubm91bmNlZBITCgtpbmNhcm5hdGlvbhgBIAEoCRIwCgtjb25uZWN0aW9ucxgCIAMoCzIbLmhvbGRmYXN0LmxvZy52MS5Db25uZWN0aW9uEg0KBWZpcnN0GAMgASgIEgwKBGxhc3QYBCABKAgiQAoGRGlnZXN0EhMKC2luY2FybmF0aW9uGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNEgwKBGhhc2gYAyABKAYiHwoITm9kZURvd24SEwoLaW5jYXJuYXRpb24YASABKAliBnByb3RvMw", [file_holdfast_wire_v1_wire]);
 
 /**
  * @generated from message holdfast.log.v1.Record
@@ -68,6 +68,14 @@ export type Record = Message<"holdfast.log.v1.Record"> & {
     value: NodeDown;
     case: "nodeDown";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Counts the records of one incarnation in one partition from 1, so that the fold knows a record
+   * that was stored twice and notices one that is missing. 0 in NodeDown, which no node appends.
+   *
+   * @generated from field: uint64 number = 8;
+   */
+  number: bigint;
 };
 
 /**
@@ -277,7 +285,7 @@ export type Digest = Message<"holdfast.log.v1.Digest"> & {
   connections: number;
 
   /**
-   * See internal/status/digest.ts.
+   * See streams/digest.ts.
    *
    * @generated from field: fixed64 hash = 3;
    */

@@ -1,0 +1,23 @@
+/** A self-signed certificate for localhost and 127.0.0.1, good for a hundred years. For tests alone. */
+import type { TlsOptions } from "../../internal/transport/transport.ts";
+
+export const TEST_TLS: TlsOptions = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUO3blnM01b+SVQt9PLZtw/sIl4iowCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTAxNTMwNFoYDzIxMjYxMDI4
+MDE1MzA0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATb/IM8dSId1iTenhseSlqAMLvYJFu3etYtw2MjJoT90eNSHiKd3+Er
+tFD585XcOyoqKajJ/nO5mRZeV/wb1WxCo28wbTAdBgNVHQ4EFgQU7U/Jr7YKQey4
+OB2n8pX9O7dAn5YwHwYDVR0jBBgwFoAU7U/Jr7YKQey4OB2n8pX9O7dAn5YwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIhAJUo8OsJFMAo3eGvVi4pp4BpdZ9MjDkMamlL0GjZScL2AiBN
+9KQrLK7hvngKUYakMvqmqxBQACeDkDVYsTk6DHTMcw==
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgfM0HJGmwSi60JUEJ
+ElSOwP1N7ias5JN6MiWFL2jvfV2hRANCAATb/IM8dSId1iTenhseSlqAMLvYJFu3
+etYtw2MjJoT90eNSHiKd3+ErtFD585XcOyoqKajJ/nO5mRZeV/wb1WxC
+-----END PRIVATE KEY-----
+`,
+};

@@ -240,7 +240,7 @@ async function tcpLink(url: string, inbox: Inbox): Promise<Link> {
     pause: () => socket.pause(),
     resume: () => socket.resume(),
     close: () => socket.end(),
-    abort: () => socket.resetAndDestroy(),
+    abort: () => (protocol === "tls:" ? socket.destroy() : socket.resetAndDestroy()),
   };
   let held = Buffer.alloc(0);
   socket.on("data", (chunk: Buffer) => {

@@ -1,0 +1,119 @@
+/** Frames over TCP or TLS: "HFD1", then length-prefixed frames both ways. */
+import type { Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { Wheel } from "../clock/wheel.ts";
+import { FrameReader } from "../wire/frame-reader.ts";
+import { ProtocolViolation } from "../wire/violation.ts";
+import { Acceptor, hostAndPort } from "./acceptor.ts";
+import type { Admission } from "./admission.ts";
+import { SocketDeadline } from "./deadline.ts";
+import { SocketTransport } from "./socket-transport.ts";
+import type { Accept, Listener, ListenerOptions, TransportHandlers } from "./transport.ts";
+
+/** The way from a socket's events to its transport, without closures for each connection. */
+const kTransport = Symbol("tcp transport");
+
+declare module "node:net" {
+  interface Socket {
+    [kTransport]?: TcpTransport;
+  }
+}
+
+export interface TcpListenerOptions extends ListenerOptions {
+  admission: Admission;
+  wheel: Wheel;
+}
+
+export async function listenTcp(options: TcpListenerOptions, accept: Accept): Promise<Listener> {
+  const { admission, tls, host } = options;
+  const open = (socket: Socket) => openTransport(socket, options, accept);
+  let admitted = open;
+  if (tls !== undefined) {
+    const secure = createTlsServer({ ...tls, handshakeTimeout: options.openTimeoutMs }, open);
+    // Nothing else ends a handshake that fails or takes too long.
+    secure.on("tlsClientError", (_error, socket) => socket.destroy());
+    admitted = (socket) => secure.emit("connection", socket);
+  }
+  const acceptor = await Acceptor.listen(options, admission, admitted);
+  const scheme = tls === undefined ? "tcp" : "tls";
+  return {
+    protocol: "tcp",
+    port: acceptor.port,
+    url: `${scheme}://${hostAndPort(host, acceptor.port)}`,
+    stop: () => acceptor.stop(),
+    [Symbol.asyncDispose]: () => acceptor.stop(),
+  };
+}
+
+function openTransport(socket: Socket, options: TcpListenerOptions, accept: Accept): void {
+  const transport = new TcpTransport(socket, options);
+  socket[kTransport] = transport;
+  transport.handlers = accept(transport);
+  socket.on("data", onData);
+  socket.on("drain", onDrain);
+  socket.on("error", onError);
+  socket.on("close", onClose);
+}
+
+class TcpTransport extends SocketTransport {
+  readonly protocol = "tcp";
+  handlers: TransportHandlers | undefined;
+  readonly #reader: FrameReader;
+  readonly #options: TcpListenerOptions;
+  #reading = true;
+  #closing: SocketDeadline | undefined;
+
+  constructor(socket: Socket, options: TcpListenerOptions) {
+    super(socket, { address: socket.remoteAddress ?? "", encoding: "proto", form: "tcp" });
+    this.#reader = new FrameReader(options.maxFrameBytes);
+    this.#options = options;
+  }
+
+  data(chunk: Buffer): void {
+    if (!this.#reading) return;
+    try {
+      this.#reader.feed(chunk);
+      for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) {
+        this.handlers?.received(frame);
+        if (!this.#reading) return;
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolViolation)) throw error;
+      this.#reading = false;
+      this.handlers?.violated(error);
+    }
+  }
+
+  drained(): void {
+    if (this.markDrained()) this.handlers?.drained();
+  }
+
+  closed(hadError: boolean): void {
+    if (this.#closing !== undefined) this.#options.wheel.remove(this.#closing);
+    this.#reading = false;
+    this.abort();
+    this.handlers?.closed(hadError ? "transport-error" : "client-closed");
+  }
+
+  protected override endGracefully(): void {
+    this.#reading = false;
+    this.socket.end();
+    this.#closing = new SocketDeadline(this.socket);
+    this.#options.wheel.schedule(this.#closing, this.#options.closeTimeoutMs);
+  }
+}
+
+function onData(this: Socket, chunk: Buffer): void {
+  this[kTransport]?.data(chunk);
+}
+
+function onDrain(this: Socket): void {
+  this[kTransport]?.drained();
+}
+
+/** "close" follows, and says that there was an error. */
+function onError(): void {}
+
+function onClose(this: Socket, hadError: boolean): void {
+  this[kTransport]?.closed(hadError);
+}

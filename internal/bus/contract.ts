@@ -105,6 +105,8 @@ export interface Messages {
 export interface Received {
   readonly subject: string;
   readonly data: Uint8Array;
+  /** A NATS header, such as "Nats-Sequence" on what a stream republishes. */
+  header(name: string): string | undefined;
   /** Does nothing when the sender wants no answer. */
   respond(payload: Uint8Array): void;
 }

@@ -61,7 +61,10 @@ const name = z
   .string()
   .regex(/^[A-Za-z0-9_]{1,40}$/, "must be 1 to 40 letters, digits or underscores");
 
-const key = z.string().min(1, "must not be empty").max(256, "must be at most 256 characters");
+const key = z
+  .string()
+  .regex(/^\S+$/, "must not be empty or hold spaces")
+  .max(256, "must be at most 256 characters");
 
 const bool = z
   .union([z.boolean(), z.enum(["true", "false", "1", "0"])], { error: "must be true or false" })

@@ -1,4 +1,5 @@
 import type { Bucket, Entry, PutOutcome, Subscription } from "../../internal/bus/contract.ts";
+import { subjectMatcher } from "./subject-matcher.ts";
 
 /** A bucket in memory with the semantics of the contract: revisions, fencing, tombstones, watchers. */
 export class MemoryBucket implements Bucket {
@@ -19,12 +20,12 @@ export class MemoryBucket implements Bucket {
   }
 
   async *list(filter: string): AsyncIterable<Entry> {
-    const matches = matcher(filter);
+    const matches = subjectMatcher(filter);
     for (const entry of [...this.entries.values()]) if (matches(entry.key)) yield entry;
   }
 
   async watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription> {
-    const watcher = { matches: matcher(filter), changed };
+    const watcher = { matches: subjectMatcher(filter), changed };
     for (const entry of this.entries.values()) if (watcher.matches(entry.key)) changed(entry);
     this.#watchers.add(watcher);
     return { stop: () => this.#watchers.delete(watcher) };
@@ -48,17 +49,4 @@ export class MemoryBucket implements Bucket {
       done({ kind: "stored", revision: stored.revision });
     });
   }
-}
-
-/** Whether a key matches a NATS subject filter. */
-function matcher(filter: string): (key: string) => boolean {
-  const wanted = filter.split(".");
-  return (key) => {
-    const tokens = key.split(".");
-    for (const [i, token] of wanted.entries()) {
-      if (token === ">") return tokens.length > i;
-      if (tokens[i] === undefined || (token !== "*" && token !== tokens[i])) return false;
-    }
-    return tokens.length === wanted.length;
-  };
 }

@@ -562,11 +562,15 @@ export const UsersQuerySchema: GenMessage<UsersQuery> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 18);
 
 /**
+ * An owner that cannot tell now does not answer.
+ *
  * @generated from message holdfast.cluster.v1.PartitionAnswer
  */
 export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
   /**
-   * JSON texts of streams/records.ts Route, in the order asked; "" where the device is unknown.
+   * JSON texts of streams/records.ts Route, in the order asked; "" where the device is unknown. May
+   * stop before the end of what was asked, so that the answer fits into one message: the rest is
+   * asked again.
    *
    * @generated from field: repeated string routes = 1;
    */
@@ -593,6 +597,7 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
 
   /**
    * In the order of the users asked; an empty one where this partition knows no device of the user.
+   * May stop before the end, as routes may.
    *
    * @generated from field: repeated holdfast.cluster.v1.UserRoutes users = 5;
    */

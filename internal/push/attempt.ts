@@ -1,0 +1,169 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  DeliverAnswerSchema,
+  DeliverSchema,
+} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { nodePushSubject } from "../../streams/subjects.ts";
+import type { Messages } from "../bus/contract.ts";
+import { HoldfastError } from "../status/errors.ts";
+import { encodeFrame, type OutgoingMessage } from "./message.ts";
+import { type NodeBatch, NodeBatches } from "./node-batches.ts";
+import type { Resolver } from "./resolver.ts";
+import { type Location, locationOf, type RouteCache } from "./route-cache.ts";
+
+/** Connections in one Deliver, so that one node's answer does not wait for a long write loop. */
+const MAX_BATCH = 5_000;
+const ANSWER_TIMEOUT_MS = 2_000;
+
+/** What delivering needs of the rest. */
+export interface UnicastContext {
+  messages: Messages;
+  /** A connection of its own, so that a flood of normal messages does not delay urgent ones. */
+  highMessages: Messages;
+  resolver: Resolver;
+  cache: RouteCache;
+}
+
+/** A target that its node did not get. */
+export interface Failure {
+  readonly target: number;
+  readonly location: Location;
+  /** False when the node may have got it all the same: then only another connection is tried. */
+  readonly certain: boolean;
+}
+
+/** One message on its way to many devices. */
+export class Attempt {
+  /** By target. What nobody reports as failed is sent. */
+  readonly statuses: Status[];
+  readonly #context: UnicastContext;
+  readonly #app: string;
+  readonly #devices: readonly string[];
+  readonly #message: OutgoingMessage;
+  readonly #frame: Uint8Array;
+
+  constructor(
+    context: UnicastContext,
+    app: string,
+    devices: readonly string[],
+    message: OutgoingMessage,
+  ) {
+    this.statuses = new Array<Status>(devices.length).fill(Status.SENT);
+    this.#context = context;
+    this.#app = app;
+    this.#devices = devices;
+    this.#message = message;
+    this.#frame = encodeFrame(message);
+  }
+
+  fail(target: number, status: Status): void {
+    this.statuses[target] = status;
+    this.#context.cache.delete(this.#app, this.#device(target));
+  }
+
+  /** Batches of the devices that are online, from the cache where possible. */
+  async locate(): Promise<NodeBatch[]> {
+    const batches = new NodeBatches(MAX_BATCH);
+    const misses: number[] = [];
+    for (let target = 0; target < this.#devices.length; target++) {
+      const location = this.#context.cache.get(this.#app, this.#device(target));
+      if (location === undefined) misses.push(target);
+      else batches.add(target, location);
+    }
+    if (misses.length > 0) {
+      await this.#resolve(misses, (target, location) => batches.add(target, location));
+    }
+    return batches.all;
+  }
+
+  /** Batches of those failures that are worth another attempt. */
+  async locateAgain(failures: readonly Failure[]): Promise<NodeBatch[]> {
+    const batches = new NodeBatches(MAX_BATCH);
+    const failed = new Map(failures.map((failure) => [failure.target, failure]));
+    await this.#resolve([...failed.keys()], (target, location) => {
+      const failure = failed.get(target);
+      if (failure?.certain || !same(failure?.location, location)) batches.add(target, location);
+      else this.fail(target, Status.OFFLINE);
+    });
+    return batches.all;
+  }
+
+  /** Publishes at once; resolves to what failed when every node has answered. */
+  async deliver(batches: readonly NodeBatch[]): Promise<Failure[]> {
+    if (batches.length === 0) return [];
+    const failures = await Promise.all(batches.map((batch) => this.#deliverTo(batch)));
+    return failures.flat();
+  }
+
+  async #resolve(
+    targets: readonly number[],
+    online: (target: number, location: Location) => void,
+  ): Promise<void> {
+    let routes: Awaited<ReturnType<Resolver["routesOf"]>>;
+    try {
+      const devices = targets.map((target) => this.#device(target));
+      routes = await this.#context.resolver.routesOf(this.#app, devices);
+    } catch (reason) {
+      if (HoldfastError.from(reason).code === "internal") throw reason;
+      for (const target of targets) this.fail(target, Status.REFUSED);
+      return;
+    }
+    for (const [i, target] of targets.entries()) {
+      const route = routes[i];
+      const location = route && locationOf(route);
+      if (location !== undefined) {
+        this.#context.cache.set(this.#app, this.#device(target), location);
+        online(target, location);
+      } else {
+        this.fail(target, route === undefined ? Status.UNKNOWN : Status.OFFLINE);
+      }
+    }
+  }
+
+  async #deliverTo(batch: NodeBatch): Promise<Failure[]> {
+    const high = this.#message.priority === Message_Priority.HIGH;
+    const messages = high ? this.#context.highMessages : this.#context.messages;
+    const deliver = create(DeliverSchema, {
+      connections: batch.counters,
+      frame: this.#frame,
+      messageId: this.#message.id,
+      priority: this.#message.priority,
+    });
+    try {
+      const answer = await messages.request(
+        nodePushSubject(batch.node, high ? "hi" : "lo"),
+        toBinary(DeliverSchema, deliver),
+        ANSWER_TIMEOUT_MS,
+      );
+      return answer.length === 0 ? [] : missingOf(batch, answer);
+    } catch (reason) {
+      const { code } = HoldfastError.from(reason);
+      if (code !== "unavailable" && code !== "timeout") throw reason;
+      return batch.targets.map((_, i) => failureOf(batch, i, code === "unavailable"));
+    }
+  }
+
+  #device(target: number): string {
+    return this.#devices[target] ?? "";
+  }
+}
+
+function missingOf(batch: NodeBatch, answer: Uint8Array): Failure[] {
+  const missing = new Set(fromBinary(DeliverAnswerSchema, answer).missing);
+  const failures: Failure[] = [];
+  for (const [i, counter] of batch.counters.entries()) {
+    if (missing.has(counter)) failures.push(failureOf(batch, i, true));
+  }
+  return failures;
+}
+
+function failureOf(batch: NodeBatch, i: number, certain: boolean): Failure {
+  const { node, counters, targets } = batch;
+  return { target: targets[i] ?? 0, location: { node, counter: counters[i] ?? 0n }, certain };
+}
+
+function same(a: Location | undefined, b: Location): boolean {
+  return a?.node === b.node && a.counter === b.counter;
+}

@@ -1,0 +1,91 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import { DirectoryService } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
+import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import type { Appender, Bucket, Link, Messages } from "../bus/contract.ts";
+import type { Clock } from "../clock/clock.ts";
+import type { NodeRegistry } from "../nodes/registry.ts";
+import { Channels } from "./channels.ts";
+import { PushCounters } from "./counters.ts";
+import { createDirectoryService } from "./directory.ts";
+import { type Apps, Gate } from "./gate.ts";
+import { Orders } from "./orders.ts";
+import { PartitionOwners } from "./owners.ts";
+import { Pusher } from "./pusher.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { Resolver } from "./resolver.ts";
+import { Rooms } from "./rooms.ts";
+import { RouteCache } from "./route-cache.ts";
+import { createPushService } from "./service.ts";
+import { Unicast } from "./unicast.ts";
+
+const DEFAULT_CALLS_PER_SECOND = 10_000;
+
+export interface PushOptions {
+  messages: Messages;
+  /** A second connection, for messages of high priority. */
+  highMessages: Messages;
+  link: Link;
+  buckets: {
+    /** `hf_route` */
+    routes: Bucket;
+    /** `hf_user` */
+    users: Bucket;
+    /** `hf_room` */
+    rooms: Bucket;
+  };
+  /** To stream HF_ROOM. */
+  roomAppender: Appender;
+  apps: Apps;
+  nodes: NodeRegistry;
+  /** How many partitions the deployment has. */
+  partitions: number;
+  /** Calls that each app may make in a second. Unset: 10,000. */
+  callsPerSecond?: number;
+  clock?: Clock;
+}
+
+/** The push role: PushService and DirectoryService. It owns nothing that needs to be closed. */
+export interface Push {
+  routes(router: ConnectRouter): void;
+  ready(): boolean;
+  readonly counters: PushCounters;
+}
+
+export function createPush(options: PushOptions): Push {
+  const { messages, highMessages, link, buckets, nodes, apps } = options;
+  const clock = options.clock === undefined ? {} : { clock: options.clock };
+  const counters = new PushCounters();
+  const cache = new RouteCache();
+  const owners = new PartitionOwners({ messages, partitions: options.partitions, ...clock });
+  const resolver = new Resolver({ owners, routes: buckets.routes, users: buckets.users });
+  const limit = new RateLimit({
+    perSecond: options.callsPerSecond ?? DEFAULT_CALLS_PER_SECOND,
+    ...clock,
+  });
+  const gate = new Gate({ apps, link, limit, counters, ...clock });
+  const unicast = new Unicast({ messages, highMessages, resolver, cache, counters, ...clock });
+  const channels = new Channels({ appender: options.roomAppender, ...clock });
+  const pusher = new Pusher({ unicast, channels, resolver, cache });
+
+  const pushService = createPushService({ gate, pusher, counters, ...clock });
+  const directoryService = createDirectoryService({
+    gate,
+    resolver,
+    owners,
+    nodes,
+    rooms: new Rooms({ owners, settings: buckets.rooms }),
+    orders: new Orders({ messages, resolver }),
+  });
+
+  return {
+    counters,
+    ready: () => link.connected,
+    routes(router) {
+      router.service(PushService, pushService);
+      router.service(DirectoryService, directoryService, {
+        // A person reading the answer wants to see `"online": false` rather than nothing.
+        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+      });
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  GetRoomsRequest,
+  GetRoomsResponseSchema,
+  ListRoomMembersRequest,
+  ListRoomMembersResponseSchema,
+  SetRoomRequest,
+} from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
+import { decodeJson, type RoomSettings } from "../../streams/records.ts";
+import { roomKey } from "../../streams/subjects.ts";
+import type { Bucket } from "../bus/contract.ts";
+import { updateJson } from "../bus/update.ts";
+import type { PartitionOwners } from "./owners.ts";
+
+const DEFAULT_PAGE_SIZE = 100;
+
+export interface RoomsOptions {
+  owners: PartitionOwners;
+  /** `hf_room` */
+  settings: Bucket;
+}
+
+/** What the directory knows of rooms. Members are spread over all partitions, so all owners are asked. */
+export class Rooms {
+  readonly #owners: PartitionOwners;
+  readonly #settings: Bucket;
+
+  constructor(options: RoomsOptions) {
+    this.#owners = options.owners;
+    this.#settings = options.settings;
+  }
+
+  async get({
+    app,
+    rooms,
+  }: GetRoomsRequest): Promise<MessageInitShape<typeof GetRoomsResponseSchema>> {
+    const [answers, settings] = await Promise.all([
+      this.#owners.askAll({ case: "rooms", value: { app, rooms } }),
+      this.#settings.getMany(rooms.map((room) => roomKey(app, room))),
+    ]);
+    return {
+      rooms: rooms.map((room, i) => {
+        const stored = settings[i]?.value;
+        return {
+          room,
+          online: answers.reduce((sum, { roomCounts }) => sum + (roomCounts[i] ?? 0), 0),
+          zone: stored === undefined ? "" : decodeJson<RoomSettings>(stored).zone,
+        };
+      }),
+    };
+  }
+
+  /** The page token is the last device of the page before. */
+  async members({
+    app,
+    room,
+    pageSize,
+    pageToken,
+  }: ListRoomMembersRequest): Promise<MessageInitShape<typeof ListRoomMembersResponseSchema>> {
+    const size = pageSize === 0 ? DEFAULT_PAGE_SIZE : pageSize;
+    // Any partition may hold all of the page, and one more tells whether there is another page.
+    const limit = size + 1;
+    const answers = await this.#owners.askAll({
+      case: "members",
+      value: { app, room, after: pageToken, limit },
+    });
+    const merged = answers
+      .flatMap(({ members }) => members)
+      .sort((a, b) => (a.device < b.device ? -1 : 1));
+    const members = merged.slice(0, size).map(({ device, user }) => ({ device, user }));
+    const more = merged.length > size;
+    return { members, nextPageToken: more ? (members.at(-1)?.device ?? "") : "" };
+  }
+
+  async set({ app, room, zone }: SetRoomRequest): Promise<void> {
+    await updateJson<RoomSettings>(this.#settings, roomKey(app, room), (present) =>
+      present?.zone === zone ? undefined : { ...present, zone },
+    );
+  }
+}

@@ -77,7 +77,8 @@ export class FrameSplitter {
       if (length > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${length} bytes`);
       const end = at + LENGTH_BYTES + length;
       if (end > bytes.byteLength) break;
-      frames.push(bytes.subarray(at + LENGTH_BYTES, end));
+      // Not as a Buffer, which differs from the Uint8Array that the application is promised.
+      frames.push(new Uint8Array(bytes.buffer, bytes.byteOffset + at + LENGTH_BYTES, length));
       at = end;
     }
     this.#rest = bytes.subarray(at);

@@ -37,5 +37,6 @@ export function statusOf(state: ConnectionState): Status {
 /** Whether an application should hear of the change. A new connection id on the same link is none. */
 export function statusChanged(before: ConnectionState, after: ConnectionState): boolean {
   if (after.name === "online") return before.name !== "online" || before.id !== after.id;
-  return after.name === "waiting" || statusOf(before).state !== statusOf(after).state;
+  if (after.name === "waiting" || before.name === "idle") return true;
+  return statusOf(before).state !== statusOf(after).state;
 }

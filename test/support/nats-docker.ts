@@ -14,21 +14,21 @@ export async function startInDocker(spec: TestNatsSpec): Promise<TestNats> {
   // and each server removes its container anyway.
   if (image !== undefined) process.env.TESTCONTAINERS_RYUK_DISABLED ??= "true";
 
-  const usual = serverConfig({
-    serverName: spec.serverName,
-    host: "0.0.0.0",
-    port: PORT_INSIDE,
-    storeDir: "/store",
-  });
-  const started = await new GenericContainer(image ?? OFFICIAL_IMAGE)
+  const { serverName, port } = spec;
+  const usual = spec.hostNetwork
+    ? serverConfig({ serverName, port, storeDir: "/store" })
+    : serverConfig({ serverName, host: "0.0.0.0", port: PORT_INSIDE, storeDir: "/store" });
+  const described = new GenericContainer(image ?? OFFICIAL_IMAGE)
     .withCommand(["-c", "/nats.conf"])
     .withCopyContentToContainer([
       { content: JSON.stringify({ ...usual, ...spec.config }), target: "/nats.conf" },
     ])
-    // A chosen port, because Docker's own choice would change with each start.
-    .withExposedPorts({ container: PORT_INSIDE, host: spec.port })
-    .withWaitStrategy(Wait.forLogMessage("Server is ready"))
-    .start();
+    .withWaitStrategy(Wait.forLogMessage("Server is ready"));
+  const started = await (spec.hostNetwork
+    ? described.withNetworkMode("host")
+    : // A chosen port, because Docker's own choice would change with each start.
+      described.withExposedPorts({ container: PORT_INSIDE, host: port })
+  ).start();
   const runtime = await getContainerRuntimeClient();
   const container = runtime.container.getById(started.getId());
   const ready = () => serverAnswers(spec, AbortSignal.timeout(READY_WITHIN_MS));
@@ -47,6 +47,12 @@ export async function startInDocker(spec: TestNatsSpec): Promise<TestNats> {
     async kill() {
       await container.kill({ signal: "SIGKILL" });
       await container.wait();
+    },
+    async freeze() {
+      await container.kill({ signal: "SIGSTOP" });
+    },
+    async thaw() {
+      await container.kill({ signal: "SIGCONT" });
     },
     async restart() {
       await nats.kill();

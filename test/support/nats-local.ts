@@ -46,6 +46,8 @@ export async function startLocally(spec: TestNatsSpec): Promise<TestNats> {
       await server.exited;
       watchdog.release();
     },
+    freeze: () => server.kill("SIGSTOP"),
+    thaw: () => server.kill("SIGCONT"),
     async restart() {
       await nats.kill();
       await nats.start();

@@ -23,6 +23,10 @@ export interface TestNats extends AsyncDisposable {
   stop(): Promise<void>;
   /** Ends it with SIGKILL. */
   kill(): Promise<void>;
+  /** Holds it with SIGSTOP: its connections stay open, but nothing answers. */
+  freeze(): void | Promise<void>;
+  /** Lets a frozen server go on. */
+  thaw(): void | Promise<void>;
   /** `kill` and `start`. */
   restart(): Promise<void>;
 }
@@ -33,6 +37,8 @@ export interface TestNatsSpec {
   readonly port: number;
   /** Server settings on top of the usual ones; `undefined` takes one out. */
   readonly config: Record<string, unknown>;
+  /** In Docker: share this machine's loopback, as servers that talk to each other must. */
+  readonly hostNetwork: boolean;
 }
 
 export async function testNats(
@@ -42,7 +48,13 @@ export async function testNats(
     serverName: `test-${randomBytes(4).toString("hex")}`,
     port: await freePort(),
     config: options.config ?? {},
+    hostNetwork: false,
   };
+  return startTestServer(spec);
+}
+
+/** Where HOLDFAST_TEST_NATS says, else in Docker if it can be had, else on this machine. */
+export async function startTestServer(spec: TestNatsSpec): Promise<TestNats> {
   switch (process.env.HOLDFAST_TEST_NATS) {
     case "local":
       return onThisMachine(spec);

@@ -1,0 +1,100 @@
+/**
+ * A NATS cluster of three servers with JetStream, for streams with three copies:
+ *
+ *     await using cluster = await testCluster();
+ *     const nc = await connect({ servers: cluster.urls });
+ *     await cluster.servers[0].kill();
+ *
+ * In containers or on this machine, as nats.ts decides. Every server keeps its port and its store
+ * however it ends.
+ */
+import { randomBytes } from "node:crypto";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { freePort } from "../../internal/nats-server/free-port.ts";
+import { eventually } from "./eventually.ts";
+import { startTestServer, type TestNats, type TestNatsSpec } from "./nats.ts";
+
+const SIZE = 3;
+
+export interface ClusterServer extends TestNats {
+  /** As JetStream names leaders and peers. */
+  readonly name: string;
+}
+
+export interface TestCluster extends AsyncDisposable {
+  readonly servers: readonly ClusterServer[];
+  readonly urls: string[];
+  server(name: string): ClusterServer;
+}
+
+/** Starts the servers and waits until JetStream takes streams with three copies. */
+export async function testCluster(): Promise<TestCluster> {
+  await using started = new AsyncDisposableStack();
+  const [first, ...others] = await clusterSpecs();
+  // The first one decides between Docker and this machine for all.
+  const servers = [started.use(await startMember(first!))];
+  servers.push(
+    ...(await Promise.all(others.map(startMember))).map((server) => started.use(server)),
+  );
+  const urls = servers.map((server) => server.url);
+  await jetStreamReady(urls);
+
+  const running = started.move();
+  return {
+    servers,
+    urls,
+    server(name) {
+      const found = servers.find((server) => server.name === name);
+      if (found === undefined) throw new Error(`no server named ${name} in this cluster`);
+      return found;
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function startMember(spec: TestNatsSpec): Promise<ClusterServer> {
+  const server = await startTestServer(spec);
+  return Object.assign(server, { name: spec.serverName });
+}
+
+async function clusterSpecs(): Promise<TestNatsSpec[]> {
+  const id = randomBytes(4).toString("hex");
+  const ports = await distinctPorts(2 * SIZE);
+  const clientPorts = ports.slice(0, SIZE);
+  const routePorts = ports.slice(SIZE);
+  return clientPorts.map((port, index) => ({
+    serverName: `test-${id}-${index + 1}`,
+    port,
+    config: {
+      cluster: {
+        name: `test-${id}`,
+        host: "127.0.0.1",
+        port: routePorts[index],
+        routes: routePorts.map((route) => `nats://127.0.0.1:${route}`),
+      },
+    },
+    hostNetwork: true,
+  }));
+}
+
+async function distinctPorts(count: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(await freePort());
+  return [...ports];
+}
+
+/** A server greets clients before the cluster has a leader, and without one no stream can be made. */
+async function jetStreamReady(urls: string[]): Promise<void> {
+  await using connection = await connect({ servers: urls });
+  await eventually("the cluster takes a stream with three copies", async () => {
+    const name = "READY";
+    try {
+      const manager = await jetstreamManager(connection, { timeout: 2_000 });
+      await manager.streams.add({ name, subjects: ["test.ready"], num_replicas: SIZE });
+      return await manager.streams.delete(name);
+    } catch {
+      return false;
+    }
+  });
+}

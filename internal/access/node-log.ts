@@ -1,0 +1,230 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Endpoint, Order } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { OrderSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { incarnationOf } from "../../streams/connection-id.ts";
+import { ALL_NODES_SUBJECT, nodeControlSubject } from "../../streams/subjects.ts";
+import type { Appender, Link, Messages, Received, Subscription } from "../bus/contract.ts";
+import type { Clock, Random } from "../clock/clock.ts";
+import type { EndReason } from "../status/close.ts";
+import type { ConnectionLog, ConnectionLogEvents, LoggedConnection } from "./connection-log.ts";
+import { BEAT_EVERY_MS, type BeatInit, NodePulse } from "./node-pulse.ts";
+import { NodeRecords } from "./node-records.ts";
+import { OpenConnections } from "./open-connections.ts";
+
+const DIGEST_EVERY_BEATS = 30_000 / BEAT_EVERY_MS;
+const SETTLE_CHECK_MS = 20;
+
+/** What others are told of the node once a second. */
+export interface NodeStatus {
+  endpoints: Pick<Endpoint, "url" | "protocol">[];
+  draining: boolean;
+  /** Event loop utilisation since it was last asked for, 0 to 1. */
+  load: number;
+}
+
+export interface NodeLogOptions {
+  /** The part of the incarnation that stays over restarts. */
+  name: string;
+  version: string;
+  partitions: number;
+  clock: Clock;
+  random: Random;
+  appender: Appender;
+  messages: Messages;
+  link: Link;
+  /** Alone for this long, the node sends its clients elsewhere. */
+  isolatedAfterMs: number;
+  status(): NodeStatus;
+  events: ConnectionLogEvents;
+}
+
+/**
+ * The access node's side of the log: writes down what happens to its connections, and keeps up
+ * with what the log says of the node.
+ *
+ * While the node does not know that it is heard, it appends nothing: what happens waits. If it
+ * was declared dead meanwhile, what waits is dropped, and it tells of all its connections again
+ * under a new incarnation.
+ */
+export class NodeLog implements ConnectionLog {
+  readonly #options: NodeLogOptions;
+  readonly #open: OpenConnections[];
+  /** Connections that wait to be stored for the first time. */
+  readonly #unstored = new Map<LoggedConnection, () => void>();
+  readonly #pulse: NodePulse;
+  readonly #everyNode: Subscription;
+  readonly #digestPhase: number;
+  #control: Subscription;
+  #beganAt: number;
+  #beats = 0;
+  #records: NodeRecords;
+
+  constructor(options: NodeLogOptions) {
+    const { partitions, clock, random, appender } = options;
+    this.#options = options;
+    this.#open = Array.from({ length: partitions }, () => new OpenConnections());
+    this.#digestPhase = Math.floor(random() * DIGEST_EVERY_BEATS);
+    this.#beganAt = clock.now();
+    this.#records = this.#newRecords();
+    this.#control = this.#obey(nodeControlSubject(this.incarnation));
+    this.#everyNode = this.#obey(ALL_NODES_SUBJECT);
+    appender.hold();
+    this.#pulse = new NodePulse(this.incarnation, {
+      ...options,
+      beat: (serving) => this.#beat(serving),
+      ticked: () => this.#sendDueDigests(),
+      suspended: () => appender.hold(),
+      resumed: () => this.#resume(),
+      declaredDead: () => this.#beginAgain(),
+      isolated: () => options.events.isolated(),
+    });
+    this.#pulse.start();
+  }
+
+  get incarnation(): string {
+    return this.#records.incarnation;
+  }
+
+  get serving(): boolean {
+    return this.#pulse.check() && this.#options.appender.ready;
+  }
+
+  /** Connections the log was told of. */
+  get connections(): number {
+    return this.#open.reduce((sum, open) => sum + open.size, 0);
+  }
+
+  opened(connection: LoggedConnection, stored: () => void): void {
+    // Here and below: a node that was frozen must notice before it says anything more.
+    this.#pulse.check();
+    const rooms = [...connection.rooms];
+    this.#of(connection).set(connection, rooms);
+    this.#unstored.set(connection, stored);
+    this.#records.connected(connection, rooms, () => this.#stored(connection));
+  }
+
+  roomsChanged(connection: LoggedConnection): void {
+    const open = this.#of(connection);
+    if (!open.has(connection)) return;
+    this.#pulse.check();
+    const rooms = [...connection.rooms];
+    open.set(connection, rooms);
+    this.#records.roomsChanged(connection, rooms);
+  }
+
+  closed(connection: LoggedConnection, reason: EndReason): void {
+    if (!this.#of(connection).delete(connection)) return;
+    this.#pulse.check();
+    this.#unstored.delete(connection);
+    this.#records.disconnected(connection, reason);
+  }
+
+  async settled(): Promise<void> {
+    const { appender, clock } = this.#options;
+    while (appender.backlog > 0) {
+      await new Promise<void>((resolve) => clock.after(SETTLE_CHECK_MS, resolve));
+    }
+  }
+
+  /** Stops beating and listening. What was appended goes out still. */
+  [Symbol.dispose](): void {
+    this.#pulse.stop();
+    this.#control.stop();
+    this.#everyNode.stop();
+  }
+
+  #of({ partition }: LoggedConnection): OpenConnections {
+    const open = this.#open[partition];
+    if (open === undefined) throw new RangeError(`there is no partition ${partition}`);
+    return open;
+  }
+
+  #stored(connection: LoggedConnection): void {
+    const stored = this.#unstored.get(connection);
+    if (stored === undefined) return;
+    this.#unstored.delete(connection);
+    stored();
+  }
+
+  #newRecords(): NodeRecords {
+    const incarnation = incarnationOf(this.#options.name, this.#beganAt);
+    return new NodeRecords({ ...this.#options, incarnation });
+  }
+
+  #beat(serving: boolean): BeatInit {
+    const { name, version, status, appender } = this.#options;
+    return {
+      ...status(),
+      name,
+      version,
+      startedAtMs: BigInt(this.#beganAt),
+      connections: this.connections,
+      serving: serving && appender.ready,
+    };
+  }
+
+  /** What waited goes out. Orders may have been missed, so every partition is compared. */
+  #resume(): void {
+    this.#options.appender.release();
+    for (let partition = 0; partition < this.#open.length; partition++) this.#digest(partition);
+  }
+
+  /** The old incarnation is over, and with it everything that was not stored in its name. */
+  #beginAgain(): void {
+    const { appender, clock, events } = this.#options;
+    this.#beganAt = Math.max(clock.now(), this.#beganAt + 1);
+    this.#records = this.#newRecords();
+    this.#control.stop();
+    this.#control = this.#obey(nodeControlSubject(this.incarnation));
+    appender.discard();
+    for (const [partition, open] of this.#open.entries()) {
+      if (open.size > 0) this.#announce(partition);
+    }
+    this.#pulse.become(this.incarnation);
+    events.incarnationChanged(this.incarnation);
+  }
+
+  #announce(partition: number): void {
+    const open = this.#open[partition];
+    if (open === undefined) return;
+    const waiting = [...this.#unstored.keys()].filter((one) => one.partition === partition);
+    this.#records.announced(partition, open, () => {
+      for (const connection of waiting) this.#stored(connection);
+    });
+  }
+
+  #digest(partition: number): void {
+    const open = this.#open[partition];
+    if (open !== undefined) this.#records.digest(partition, open);
+  }
+
+  /** Every partition once in 30 s, spread over that time. */
+  #sendDueDigests(): void {
+    const { partitions } = this.#options;
+    const due = (this.#beats + this.#digestPhase) % DIGEST_EVERY_BEATS;
+    this.#beats += 1;
+    if (!this.#pulse.check()) return;
+    for (let partition = due; partition < partitions; partition += DIGEST_EVERY_BEATS) {
+      this.#digest(partition);
+    }
+  }
+
+  #obey(subject: string): Subscription {
+    return this.#options.messages.subscribe(subject, (message) => this.#order(message));
+  }
+
+  #order({ data }: Received): void {
+    const order: Order = fromBinary(OrderSchema, data);
+    const { body } = order;
+    switch (body.case) {
+      case "announce":
+        if (this.#pulse.check()) this.#announce(body.value.partition);
+        break;
+      case "sendDigest":
+        if (this.#pulse.check()) this.#digest(body.value.partition);
+        break;
+      default:
+        this.#options.events.order(order);
+    }
+  }
+}

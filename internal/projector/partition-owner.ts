@@ -1,0 +1,306 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  PartitionAnswerSchema,
+  PartitionQuerySchema,
+} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { ROUTE_TTL_MS } from "../../streams/layout.ts";
+import { encodeJson, type UserDevice } from "../../streams/records.ts";
+import { partitionQuerySubject, routeKey, userKey } from "../../streams/subjects.ts";
+import type { LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
+import type { Clock, Timer } from "../clock/clock.ts";
+import type { Logger } from "../observe/logger.ts";
+import { HoldfastError } from "../status/errors.ts";
+import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
+import { type Device, RouteTable } from "./fold/route-table.ts";
+import { KeyWriter, type WriteFailure } from "./key-writer.ts";
+import { NodeOrders } from "./node-orders.ts";
+import { type Buckets, loadPartition } from "./partition-store.ts";
+import { answerQuery } from "./query.ts";
+
+const CHECKPOINT_EVERY_MS = 1_000;
+const WRITE_WINDOW = 1_024;
+const DAY_MS = 24 * 60 * 60 * 1_000;
+/** Each online device has one of these slots of the day, in which it is written again. */
+const REFRESH_SLOT_MS = 10 * 60 * 1_000;
+const REFRESH_SLOTS = DAY_MS / REFRESH_SLOT_MS;
+/** Longer than the bucket keeps it, since clocks differ. */
+const FORGET_OFFLINE_MS = ROUTE_TTL_MS + 60 * 60 * 1_000;
+
+/** Why an owner stopped without being asked to. */
+export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
+
+export interface PartitionOwnerOptions {
+  partition: number;
+  /** The projector's id. */
+  id: string;
+  clock: Clock;
+  log: Pick<Logger, "info" | "warn">;
+  reader: LogReader;
+  buckets: Buckets;
+  messages: Messages;
+  /** Read the whole log, because the part after the checkpoint is not there any more. */
+  fromStart: boolean;
+  /** Whether the lease holds at this moment. */
+  allowed(): boolean;
+  /** It has stopped and dropped its state. */
+  failed(why: OwnerFailure): void;
+}
+
+type Stage = "loading" | "catching-up" | "live" | "closing" | "stopped";
+
+/**
+ * The one reader and writer of a partition: folds its log into a table, writes what changes into
+ * the buckets, and moves the checkpoint behind the writes that were acknowledged.
+ *
+ * The lease says who should own the partition. What keeps an owner that is mistaken about its
+ * lease from doing harm are the revisions: the checkpoint is claimed before the routes are read,
+ * and each write names the revision it replaces, so of two owners the earlier one fails at its
+ * next checkpoint, or at the next key that the later one has written.
+ */
+export class PartitionOwner {
+  readonly #options: PartitionOwnerOptions;
+  readonly #routes: KeyWriter<Device>;
+  readonly #users: KeyWriter<UserDevice>;
+  readonly #orders: NodeOrders;
+  readonly #effects: Effect[] = [];
+  #stage: Stage = "loading";
+  #table = new RouteTable();
+  #checkpoint = { key: "", revision: 0, sequence: 0 };
+  #checkpointing = false;
+  #refreshedSlot = -1;
+  #reading: Subscription | undefined;
+  #queries: Subscription | undefined;
+  #timer: Timer | undefined;
+  #closed: (() => void) | undefined;
+
+  constructor(options: PartitionOwnerOptions) {
+    const { buckets, allowed, messages, partition } = options;
+    const failed = (why: WriteFailure) => this.#fail(why);
+    const writing = { window: WRITE_WINDOW, allowed, failed };
+    this.#options = options;
+    this.#orders = new NodeOrders(messages, partition);
+    this.#routes = new KeyWriter({
+      ...writing,
+      bucket: buckets.route,
+      encode: ({ route }) => encodeJson(route),
+      shared: false,
+    });
+    // Keys of users are not spread by partition, and a lost race for one says nothing about the lease.
+    this.#users = new KeyWriter<UserDevice>({
+      ...writing,
+      bucket: buckets.user,
+      encode: encodeJson,
+      shared: true,
+    });
+  }
+
+  get live(): boolean {
+    return this.#stage === "live";
+  }
+
+  /** What the log says; all of it once `live`. */
+  get table(): RouteTable {
+    return this.#table;
+  }
+
+  /** Writes that are not yet acknowledged. */
+  get backlog(): number {
+    return this.#routes.backlog + this.#users.backlog;
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#load();
+    } catch (reason) {
+      const { code, message } = HoldfastError.from(reason);
+      this.#options.log.warn({ partition: this.#options.partition, code, err: reason }, message);
+      this.#fail(code === "conflict" ? "conflict" : "unavailable");
+    }
+  }
+
+  /** Finishes the writes and the checkpoint, then stops. Resolves also when that fails. */
+  async close(): Promise<void> {
+    if (this.#stage === "live") {
+      this.#stage = "closing";
+      this.#reading?.stop();
+      this.#queries?.stop();
+      await new Promise<void>((resolve) => {
+        this.#closed = resolve;
+        if (!this.#checkpointing) this.#moveCheckpoint();
+      });
+    }
+    this.abandon();
+  }
+
+  /** Stops at once: nothing is written any more, and the state is dropped. */
+  abandon(): void {
+    if (this.#stage === "stopped") return;
+    this.#stage = "stopped";
+    this.#reading?.stop();
+    this.#queries?.stop();
+    this.#timer?.cancel();
+    this.#routes.close();
+    this.#users.close();
+    this.#table = new RouteTable();
+    this.#closed?.();
+  }
+
+  #fail(why: OwnerFailure): void {
+    if (this.#stage === "stopped") return;
+    this.abandon();
+    this.#options.failed(why);
+  }
+
+  async #load(): Promise<void> {
+    const { checkpoint, table, routes, users, last } = await loadPartition(this.#options);
+    if (this.#stage === "stopped") return;
+    const sequence = table.position;
+    this.#checkpoint = { key: checkpoint.key, revision: checkpoint.revision, sequence };
+    this.#table = table;
+    for (const { key, revision, value } of routes) {
+      const device = value === undefined ? undefined : table.device(value.app, value.device);
+      this.#routes.known(key, revision, device);
+    }
+    for (const { key, revision, value } of users) this.#users.known(key, revision, value);
+    this.#stage = "catching-up";
+    this.#timer = this.#options.clock.every(CHECKPOINT_EVERY_MS, () => this.#tick());
+    this.#read(last);
+  }
+
+  #read(last: number): void {
+    const { partition, reader, log } = this.#options;
+    const reading = reader.read(partition, this.#table.position, {
+      record: (sequence, data) => {
+        this.#record(sequence, data);
+        if (this.#stage === "catching-up" && sequence >= last) this.#goLive();
+      },
+      lost: (why) => {
+        log.warn({ partition, err: why }, "the log after the checkpoint is gone");
+        this.#fail("log-lost");
+      },
+    });
+    if (this.#stage === "stopped") reading.stop();
+    else this.#reading = reading;
+    if (this.#stage === "catching-up" && this.#table.position >= last) this.#goLive();
+  }
+
+  #goLive(): void {
+    const { partition, messages, log } = this.#options;
+    this.#stage = "live";
+    log.info({ partition, devices: this.#table.devices.size }, "the partition is live");
+    this.#queries = messages.subscribe(partitionQuerySubject(partition), (message) =>
+      this.#answer(message),
+    );
+    for (const device of this.#table.devices.values())
+      if (device.route.online) this.#putUser(device);
+    for (const node of this.#table.nodes.values()) kickDisplaced(node, this.#effects);
+    this.#carryOut();
+    // The buckets may have been emptied, or orders lost while nobody owned the partition.
+    this.#orders.compare();
+  }
+
+  #record(sequence: number, data: Uint8Array): void {
+    if (this.#stage !== "catching-up" && this.#stage !== "live") return;
+    try {
+      fold(this.#table, sequence, fromBinary(RecordSchema, data), this.#effects);
+    } catch (err) {
+      const { log, partition } = this.#options;
+      log.warn({ partition, sequence, err }, "a log record cannot be read and is left out");
+    }
+    this.#carryOut();
+  }
+
+  /** Orders wait until all of the log was read: what it says in between may be long over. */
+  #carryOut(): void {
+    for (const effect of this.#effects) {
+      switch (effect.kind) {
+        case "route":
+          this.#putRoute(effect.device);
+          break;
+        case "user":
+          this.#putUser(effect.device);
+          break;
+        case "kick":
+          if (this.live) this.#orders.kick(effect.incarnation, effect.counter);
+          break;
+        case "announce":
+          if (this.live) this.#orders.announce(effect.incarnation);
+          break;
+      }
+    }
+    this.#effects.length = 0;
+  }
+
+  #putRoute(device: Device): void {
+    const { app, device: id } = device.route;
+    this.#routes.put(routeKey(this.#options.partition, app, id), device);
+  }
+
+  /** Written when the association is new or a day old. */
+  #putUser({ route }: Device): void {
+    if (route.user === "") return;
+    const key = userKey(route.app, route.user, route.device);
+    const known = this.#users.item(key);
+    const at = this.#options.clock.now();
+    if (known === undefined || at - known.at >= DAY_MS) this.#users.put(key, { at });
+  }
+
+  #tick(): void {
+    if (this.#stage === "closing") return;
+    const slot = Math.floor(this.#options.clock.now() / REFRESH_SLOT_MS) % REFRESH_SLOTS;
+    if (this.live && slot !== this.#refreshedSlot) {
+      this.#refreshedSlot = slot;
+      this.#refresh(slot);
+    }
+    if (!this.#checkpointing && this.#table.position !== this.#checkpoint.sequence) {
+      this.#moveCheckpoint();
+    }
+  }
+
+  /** Keeps long connections from expiring in the buckets, and forgets what has expired there. */
+  #refresh(slot: number): void {
+    const expired = this.#options.clock.now() - FORGET_OFFLINE_MS;
+    for (const device of this.#table.devices.values()) {
+      const { online, lastSeen, app, device: id, user } = device.route;
+      if (online) {
+        if (device.hash % REFRESH_SLOTS !== slot) continue;
+        this.#putRoute(device);
+        this.#putUser(device);
+      } else if (lastSeen < expired) {
+        this.#table.forget(device);
+        this.#routes.forget(routeKey(this.#options.partition, app, id));
+        this.#users.forget(userKey(app, user, id));
+      }
+    }
+  }
+
+  /** Once everything folded so far is stored. */
+  #moveCheckpoint(): void {
+    const { id, buckets } = this.#options;
+    const progress = this.#table.progress();
+    this.#checkpointing = true;
+    this.#routes.flushed(() => {
+      this.#users.flushed(() => {
+        if (!this.#options.allowed()) return this.#fail("lease");
+        const { key, revision } = this.#checkpoint;
+        const value = encodeJson({ ...progress, owner: id });
+        buckets.checkpoint.put(key, value, revision, (outcome) => {
+          if (this.#stage === "stopped") return;
+          if (outcome.kind !== "stored") return this.#fail(outcome.kind);
+          this.#checkpoint = { key, revision: outcome.revision, sequence: progress.sequence };
+          this.#checkpointing = false;
+          if (this.#stage !== "closing") return;
+          if (this.#table.position === progress.sequence) this.#closed?.();
+          else this.#moveCheckpoint();
+        });
+      });
+    });
+  }
+
+  #answer(message: Received): void {
+    if (!this.live || !this.#options.allowed()) return;
+    const answer = answerQuery(this.#table, fromBinary(PartitionQuerySchema, message.data));
+    message.respond(toBinary(PartitionAnswerSchema, answer));
+  }
+}

@@ -4,11 +4,23 @@
 import { fromToken, toToken } from "./names.ts";
 
 /** The kinds of log records, also the third token of their subjects. */
-export type LogType = "connected" | "disconnected" | "rooms" | "announced" | "digest" | "node-down";
+export type LogType =
+  | "connected"
+  | "disconnected"
+  | "rooms"
+  | "announced"
+  | "digest"
+  | "node-down"
+  | "acked";
 
 /** `hf.log.<partition>.<type>.<incarnation>`: a record about an incarnation or one of its connections. */
 export function logSubject(partition: number, type: LogType, incarnation: string): string {
   return `hf.log.${partition}.${type}.${toToken(incarnation)}`;
+}
+
+/** `hf.log.<partition>.accepted.<app>`: must-arrive messages. Not by device: a stream remembers every subject. */
+export function acceptedSubject(partition: number, app: string): string {
+  return `hf.log.${partition}.accepted.${toToken(app)}`;
 }
 
 /** Every record of one partition. */

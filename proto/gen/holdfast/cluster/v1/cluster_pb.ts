@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/cluster/v1/cluster.proto.
  */
 export const file_holdfast_cluster_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEiyQEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSJXCgdEZWxpdmVyEhcKC2Nvbm5lY3Rpb25zGAEgAygEQgIQARINCgVmcmFtZRgCIAEoDBISCgptZXNzYWdlX2lkGAMgASgJEhAKCHByaW9yaXR5GAQgASgNIiQKDURlbGl2ZXJBbnN3ZXISEwoHbWlzc2luZxgBIAMoBEICEAEitwIKBU9yZGVyEikKBGtpY2sYASABKAsyGS5ob2xkZmFzdC5jbHVzdGVyLnYxLktpY2tIABIxCghhbm5vdW5jZRgCIAEoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuQW5ub3VuY2VIABI2CgtzZW5kX2RpZ2VzdBgDIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuU2VuZERpZ2VzdEgAEisKBWRyYWluGAQgASgLMhouaG9sZGZhc3QuY2x1c3Rlci52MS5EcmFpbkgAEi8KB3VuZHJhaW4YBSABKAsyHC5ob2xkZmFzdC5jbHVzdGVyLnYxLlVuZHJhaW5IABIyCglzZXRfcm9vbXMYBiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLlNldFJvb21zSABCBgoEYm9keSI4CgRLaWNrEhIKCmNvbm5lY3Rpb24YASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkiHQoIQW5ub3VuY2USEQoJcGFydGl0aW9uGAEgASgNIh8KClNlbmREaWdlc3QSEQoJcGFydGl0aW9uGAEgASgNIhgKBURyYWluEg8KB292ZXJfbXMYASABKA0iCQoHVW5kcmFpbiI7CghTZXRSb29tcxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGpvaW4YAiADKAkSDQoFbGVhdmUYAyADKAkiIgoNUHJvamVjdG9yQmVhdBIRCglwcm9qZWN0b3IYASABKAkimgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAQgYKBGJvZHkiLAoMRGV2aWNlc1F1ZXJ5EgsKA2FwcBgBIAEoCRIPCgdkZXZpY2VzGAIgAygJIigKClJvb21zUXVlcnkSCwoDYXBwGAEgASgJEg0KBXJvb21zGAIgAygJIkcKDE1lbWJlcnNRdWVyeRILCgNhcHAYASABKAkSDAoEcm9vbRgCIAEoCRINCgVhZnRlchgDIAEoCRINCgVsaW1pdBgEIAEoDSIZCgpOb2Rlc1F1ZXJ5EgsKA2FwcBgBIAEoCSIoCgpVc2Vyc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgV1c2VycxgCIAMoCSKhAgoPUGFydGl0aW9uQW5zd2VyEg4KBnJvdXRlcxgBIAMoCRITCgtyb29tX2NvdW50cxgCIAMoDRIsCgdtZW1iZXJzGAMgAygLMhsuaG9sZGZhc3QuY2x1c3Rlci52MS5NZW1iZXISUwoQbm9kZV9jb25uZWN0aW9ucxgEIAMoCzI5LmhvbGRmYXN0LmNsdXN0ZXIudjEuUGFydGl0aW9uQW5zd2VyLk5vZGVDb25uZWN0aW9uc0VudHJ5Ei4KBXVzZXJzGAUgAygLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Vc2VyUm91dGVzGjYKFE5vZGVDb25uZWN0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEiHAoKVXNlclJvdXRlcxIOCgZyb3V0ZXMYASADKAkiJgoGTWVtYmVyEg4KBmRldmljZRgBIAEoCRIMCgR1c2VyGAIgASgJYgZwcm90bzM");
+  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEiyQEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKKAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIxCgpkZWxpdmVyaWVzGAUgAygLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5EZWxpdmVyeSJXCghEZWxpdmVyeRISCgpjb25uZWN0aW9uGAEgASgEEg0KBWZyYW1lGAIgASgMEhkKEWRlbGl2ZXJ5X3NlcXVlbmNlGAMgASgEEg0KBWFmdGVyGAQgASgEIkoKDURlbGl2ZXJBbnN3ZXISEwoHbWlzc2luZxgBIAMoBEICEAESFQoJdW53cml0dGVuGAIgAygNQgIQARINCgVhdF9tcxgDIAEoAyK3AgoFT3JkZXISKQoEa2ljaxgBIAEoCzIZLmhvbGRmYXN0LmNsdXN0ZXIudjEuS2lja0gAEjEKCGFubm91bmNlGAIgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5Bbm5vdW5jZUgAEjYKC3NlbmRfZGlnZXN0GAMgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5TZW5kRGlnZXN0SAASKwoFZHJhaW4YBCABKAsyGi5ob2xkZmFzdC5jbHVzdGVyLnYxLkRyYWluSAASLwoHdW5kcmFpbhgFIAEoCzIcLmhvbGRmYXN0LmNsdXN0ZXIudjEuVW5kcmFpbkgAEjIKCXNldF9yb29tcxgGIAEoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuU2V0Um9vbXNIAEIGCgRib2R5IjgKBEtpY2sSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRjb2RlGAIgASgNEg4KBnJlYXNvbhgDIAEoCSIdCghBbm5vdW5jZRIRCglwYXJ0aXRpb24YASABKA0iHwoKU2VuZERpZ2VzdBIRCglwYXJ0aXRpb24YASABKA0iGAoFRHJhaW4SDwoHb3Zlcl9tcxgBIAEoDSIJCgdVbmRyYWluIjsKCFNldFJvb21zEhIKCmNvbm5lY3Rpb24YASABKAQSDAoEam9pbhgCIAMoCRINCgVsZWF2ZRgDIAMoCSIiCg1Qcm9qZWN0b3JCZWF0EhEKCXByb2plY3RvchgBIAEoCSKaAgoOUGFydGl0aW9uUXVlcnkSNAoHZGV2aWNlcxgBIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuRGV2aWNlc1F1ZXJ5SAASMAoFcm9vbXMYAiABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlJvb21zUXVlcnlIABI0CgdtZW1iZXJzGAMgASgLMiEuaG9sZGZhc3QuY2x1c3Rlci52MS5NZW1iZXJzUXVlcnlIABIwCgVub2RlcxgEIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuTm9kZXNRdWVyeUgAEjAKBXVzZXJzGAUgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Vc2Vyc1F1ZXJ5SABCBgoEYm9keSIsCgxEZXZpY2VzUXVlcnkSCwoDYXBwGAEgASgJEg8KB2RldmljZXMYAiADKAkiKAoKUm9vbXNRdWVyeRILCgNhcHAYASABKAkSDQoFcm9vbXMYAiADKAkiRwoMTWVtYmVyc1F1ZXJ5EgsKA2FwcBgBIAEoCRIMCgRyb29tGAIgASgJEg0KBWFmdGVyGAMgASgJEg0KBWxpbWl0GAQgASgNIhkKCk5vZGVzUXVlcnkSCwoDYXBwGAEgASgJIigKClVzZXJzUXVlcnkSCwoDYXBwGAEgASgJEg0KBXVzZXJzGAIgAygJIqECCg9QYXJ0aXRpb25BbnN3ZXISDgoGcm91dGVzGAEgAygJEhMKC3Jvb21fY291bnRzGAIgAygNEiwKB21lbWJlcnMYAyADKAsyGy5ob2xkZmFzdC5jbHVzdGVyLnYxLk1lbWJlchJTChBub2RlX2Nvbm5lY3Rpb25zGAQgAygLMjkuaG9sZGZhc3QuY2x1c3Rlci52MS5QYXJ0aXRpb25BbnN3ZXIuTm9kZUNvbm5lY3Rpb25zRW50cnkSLgoFdXNlcnMYBSADKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlVzZXJSb3V0ZXMaNgoUTm9kZUNvbm5lY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASIcCgpVc2VyUm91dGVzEg4KBnJvdXRlcxgBIAMoCSImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAliBnByb3RvMw");
 
 /**
  * Sent every second by each access node; every projector that owns a partition answers.
@@ -159,6 +159,14 @@ export type Deliver = Message<"holdfast.cluster.v1.Deliver"> & {
    * @generated from field: uint32 priority = 4;
    */
   priority: number;
+
+  /**
+   * Must-arrive messages, in the order in which each connection gets its own. They come without the
+   * fields above.
+   *
+   * @generated from field: repeated holdfast.cluster.v1.Delivery deliveries = 5;
+   */
+  deliveries: Delivery[];
 };
 
 /**
@@ -167,6 +175,48 @@ export type Deliver = Message<"holdfast.cluster.v1.Deliver"> & {
  */
 export const DeliverSchema: GenMessage<Deliver> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 3);
+
+/**
+ * One must-arrive message for one connection.
+ *
+ * @generated from message holdfast.cluster.v1.Delivery
+ */
+export type Delivery = Message<"holdfast.cluster.v1.Delivery"> & {
+  /**
+   * The counter of the connection id.
+   *
+   * @generated from field: uint64 connection = 1;
+   */
+  connection: bigint;
+
+  /**
+   * An encoded holdfast.wire.v1.ServerFrame.
+   *
+   * @generated from field: bytes frame = 2;
+   */
+  frame: Uint8Array;
+
+  /**
+   * @generated from field: uint64 delivery_sequence = 3;
+   */
+  deliverySequence: bigint;
+
+  /**
+   * The delivery before this one, 0 for the oldest that is unacknowledged. The node leaves out what
+   * follows something it has not written to this connection: a client acknowledges cumulatively, so
+   * a gap would be taken for handled.
+   *
+   * @generated from field: uint64 after = 4;
+   */
+  after: bigint;
+};
+
+/**
+ * Describes the message holdfast.cluster.v1.Delivery.
+ * Use `create(DeliverySchema)` to create a new message.
+ */
+export const DeliverySchema: GenMessage<Delivery> = /*@__PURE__*/
+  messageDesc(file_holdfast_cluster_v1_cluster, 4);
 
 /**
  * @generated from message holdfast.cluster.v1.DeliverAnswer
@@ -178,6 +228,20 @@ export type DeliverAnswer = Message<"holdfast.cluster.v1.DeliverAnswer"> & {
    * @generated from field: repeated uint64 missing = 1 [packed = true];
    */
   missing: bigint[];
+
+  /**
+   * The places in Deliver.deliveries of those that were not written.
+   *
+   * @generated from field: repeated uint32 unwritten = 2 [packed = true];
+   */
+  unwritten: number[];
+
+  /**
+   * When the node wrote the others, in Unix milliseconds. Set for deliveries.
+   *
+   * @generated from field: int64 at_ms = 3;
+   */
+  atMs: bigint;
 };
 
 /**
@@ -185,7 +249,7 @@ export type DeliverAnswer = Message<"holdfast.cluster.v1.DeliverAnswer"> & {
  * Use `create(DeliverAnswerSchema)` to create a new message.
  */
 export const DeliverAnswerSchema: GenMessage<DeliverAnswer> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 4);
+  messageDesc(file_holdfast_cluster_v1_cluster, 5);
 
 /**
  * An order to one access node.
@@ -244,7 +308,7 @@ export type Order = Message<"holdfast.cluster.v1.Order"> & {
  * Use `create(OrderSchema)` to create a new message.
  */
 export const OrderSchema: GenMessage<Order> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 5);
+  messageDesc(file_holdfast_cluster_v1_cluster, 6);
 
 /**
  * @generated from message holdfast.cluster.v1.Kick
@@ -275,7 +339,7 @@ export type Kick = Message<"holdfast.cluster.v1.Kick"> & {
  * Use `create(KickSchema)` to create a new message.
  */
 export const KickSchema: GenMessage<Kick> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 6);
+  messageDesc(file_holdfast_cluster_v1_cluster, 7);
 
 /**
  * @generated from message holdfast.cluster.v1.Announce
@@ -292,7 +356,7 @@ export type Announce = Message<"holdfast.cluster.v1.Announce"> & {
  * Use `create(AnnounceSchema)` to create a new message.
  */
 export const AnnounceSchema: GenMessage<Announce> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 7);
+  messageDesc(file_holdfast_cluster_v1_cluster, 8);
 
 /**
  * @generated from message holdfast.cluster.v1.SendDigest
@@ -309,7 +373,7 @@ export type SendDigest = Message<"holdfast.cluster.v1.SendDigest"> & {
  * Use `create(SendDigestSchema)` to create a new message.
  */
 export const SendDigestSchema: GenMessage<SendDigest> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 8);
+  messageDesc(file_holdfast_cluster_v1_cluster, 9);
 
 /**
  * @generated from message holdfast.cluster.v1.Drain
@@ -328,7 +392,7 @@ export type Drain = Message<"holdfast.cluster.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 9);
+  messageDesc(file_holdfast_cluster_v1_cluster, 10);
 
 /**
  * @generated from message holdfast.cluster.v1.Undrain
@@ -341,7 +405,7 @@ export type Undrain = Message<"holdfast.cluster.v1.Undrain"> & {
  * Use `create(UndrainSchema)` to create a new message.
  */
 export const UndrainSchema: GenMessage<Undrain> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 10);
+  messageDesc(file_holdfast_cluster_v1_cluster, 11);
 
 /**
  * A business server puts a connection into rooms, or takes it out.
@@ -370,7 +434,7 @@ export type SetRooms = Message<"holdfast.cluster.v1.SetRooms"> & {
  * Use `create(SetRoomsSchema)` to create a new message.
  */
 export const SetRoomsSchema: GenMessage<SetRooms> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 11);
+  messageDesc(file_holdfast_cluster_v1_cluster, 12);
 
 /**
  * Sent every second by each projector, so that they can share the partitions.
@@ -389,7 +453,7 @@ export type ProjectorBeat = Message<"holdfast.cluster.v1.ProjectorBeat"> & {
  * Use `create(ProjectorBeatSchema)` to create a new message.
  */
 export const ProjectorBeatSchema: GenMessage<ProjectorBeat> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 12);
+  messageDesc(file_holdfast_cluster_v1_cluster, 13);
 
 /**
  * Asked of the owner of a partition, which answers from the fold itself: what the log says now,
@@ -439,7 +503,7 @@ export type PartitionQuery = Message<"holdfast.cluster.v1.PartitionQuery"> & {
  * Use `create(PartitionQuerySchema)` to create a new message.
  */
 export const PartitionQuerySchema: GenMessage<PartitionQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 13);
+  messageDesc(file_holdfast_cluster_v1_cluster, 14);
 
 /**
  * @generated from message holdfast.cluster.v1.DevicesQuery
@@ -461,7 +525,7 @@ export type DevicesQuery = Message<"holdfast.cluster.v1.DevicesQuery"> & {
  * Use `create(DevicesQuerySchema)` to create a new message.
  */
 export const DevicesQuerySchema: GenMessage<DevicesQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 14);
+  messageDesc(file_holdfast_cluster_v1_cluster, 15);
 
 /**
  * @generated from message holdfast.cluster.v1.RoomsQuery
@@ -483,7 +547,7 @@ export type RoomsQuery = Message<"holdfast.cluster.v1.RoomsQuery"> & {
  * Use `create(RoomsQuerySchema)` to create a new message.
  */
 export const RoomsQuerySchema: GenMessage<RoomsQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 15);
+  messageDesc(file_holdfast_cluster_v1_cluster, 16);
 
 /**
  * @generated from message holdfast.cluster.v1.MembersQuery
@@ -517,7 +581,7 @@ export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
  * Use `create(MembersQuerySchema)` to create a new message.
  */
 export const MembersQuerySchema: GenMessage<MembersQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 16);
+  messageDesc(file_holdfast_cluster_v1_cluster, 17);
 
 /**
  * @generated from message holdfast.cluster.v1.NodesQuery
@@ -534,7 +598,7 @@ export type NodesQuery = Message<"holdfast.cluster.v1.NodesQuery"> & {
  * Use `create(NodesQuerySchema)` to create a new message.
  */
 export const NodesQuerySchema: GenMessage<NodesQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 17);
+  messageDesc(file_holdfast_cluster_v1_cluster, 18);
 
 /**
  * Every device of each user that this partition knows, online or not. Asked of all partitions, since
@@ -559,7 +623,7 @@ export type UsersQuery = Message<"holdfast.cluster.v1.UsersQuery"> & {
  * Use `create(UsersQuerySchema)` to create a new message.
  */
 export const UsersQuerySchema: GenMessage<UsersQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 18);
+  messageDesc(file_holdfast_cluster_v1_cluster, 19);
 
 /**
  * An owner that cannot tell now does not answer.
@@ -609,7 +673,7 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
  * Use `create(PartitionAnswerSchema)` to create a new message.
  */
 export const PartitionAnswerSchema: GenMessage<PartitionAnswer> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 19);
+  messageDesc(file_holdfast_cluster_v1_cluster, 20);
 
 /**
  * @generated from message holdfast.cluster.v1.UserRoutes
@@ -628,7 +692,7 @@ export type UserRoutes = Message<"holdfast.cluster.v1.UserRoutes"> & {
  * Use `create(UserRoutesSchema)` to create a new message.
  */
 export const UserRoutesSchema: GenMessage<UserRoutes> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 20);
+  messageDesc(file_holdfast_cluster_v1_cluster, 21);
 
 /**
  * @generated from message holdfast.cluster.v1.Member
@@ -650,5 +714,5 @@ export type Member = Message<"holdfast.cluster.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 21);
+  messageDesc(file_holdfast_cluster_v1_cluster, 22);
 

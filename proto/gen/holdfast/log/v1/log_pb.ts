@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/log/v1/log.proto.
  */
 export const file_holdfast_log_v1_log: GenFile = /*@__PURE__*/
-  fileDesc("Chlob2xkZmFzdC9sb2cvdjEvbG9nLnByb3RvEg9ob2xkZmFzdC5sb2cudjEi2wIKBlJlY29yZBINCgVhdF9tcxgBIAEoAxIvCgljb25uZWN0ZWQYAiABKAsyGi5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGVkSAASNQoMZGlzY29ubmVjdGVkGAMgASgLMh0uaG9sZGZhc3QubG9nLnYxLkRpc2Nvbm5lY3RlZEgAEjYKDXJvb21zX2NoYW5nZWQYBCABKAsyHS5ob2xkZmFzdC5sb2cudjEuUm9vbXNDaGFuZ2VkSAASLwoJYW5ub3VuY2VkGAUgASgLMhouaG9sZGZhc3QubG9nLnYxLkFubm91bmNlZEgAEikKBmRpZ2VzdBgGIAEoCzIXLmhvbGRmYXN0LmxvZy52MS5EaWdlc3RIABIuCglub2RlX2Rvd24YByABKAsyGS5ob2xkZmFzdC5sb2cudjEuTm9kZURvd25IABIOCgZudW1iZXIYCCABKARCBgoEYm9keSKjAQoKQ29ubmVjdGlvbhIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEgwKBHVzZXIYBCABKAkSFAoMb3BlbmVkX2F0X21zGAUgASgDEigKBmNsaWVudBgGIAEoCzIYLmhvbGRmYXN0LndpcmUudjEuQ2xpZW50Eg0KBXJvb21zGAcgAygJEg8KB2FkZHJlc3MYCCABKAkiPAoJQ29ubmVjdGVkEi8KCmNvbm5lY3Rpb24YASABKAsyGy5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGlvbiJSCgxEaXNjb25uZWN0ZWQSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJRCgxSb29tc0NoYW5nZWQSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEg0KBXJvb21zGAQgAygJIm8KCUFubm91bmNlZBITCgtpbmNhcm5hdGlvbhgBIAEoCRIwCgtjb25uZWN0aW9ucxgCIAMoCzIbLmhvbGRmYXN0LmxvZy52MS5Db25uZWN0aW9uEg0KBWZpcnN0GAMgASgIEgwKBGxhc3QYBCABKAgiQAoGRGlnZXN0EhMKC2luY2FybmF0aW9uGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNEgwKBGhhc2gYAyABKAYiHwoITm9kZURvd24SEwoLaW5jYXJuYXRpb24YASABKAliBnByb3RvMw", [file_holdfast_wire_v1_wire]);
+  fileDesc("Chlob2xkZmFzdC9sb2cvdjEvbG9nLnByb3RvEg9ob2xkZmFzdC5sb2cudjEiswMKBlJlY29yZBINCgVhdF9tcxgBIAEoAxIvCgljb25uZWN0ZWQYAiABKAsyGi5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGVkSAASNQoMZGlzY29ubmVjdGVkGAMgASgLMh0uaG9sZGZhc3QubG9nLnYxLkRpc2Nvbm5lY3RlZEgAEjYKDXJvb21zX2NoYW5nZWQYBCABKAsyHS5ob2xkZmFzdC5sb2cudjEuUm9vbXNDaGFuZ2VkSAASLwoJYW5ub3VuY2VkGAUgASgLMhouaG9sZGZhc3QubG9nLnYxLkFubm91bmNlZEgAEikKBmRpZ2VzdBgGIAEoCzIXLmhvbGRmYXN0LmxvZy52MS5EaWdlc3RIABIuCglub2RlX2Rvd24YByABKAsyGS5ob2xkZmFzdC5sb2cudjEuTm9kZURvd25IABItCghhY2NlcHRlZBgJIAEoCzIZLmhvbGRmYXN0LmxvZy52MS5BY2NlcHRlZEgAEicKBWFja2VkGAogASgLMhYuaG9sZGZhc3QubG9nLnYxLkFja2VkSAASDgoGbnVtYmVyGAggASgEQgYKBGJvZHkiowEKCkNvbm5lY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEg4KBmRldmljZRgDIAEoCRIMCgR1c2VyGAQgASgJEhQKDG9wZW5lZF9hdF9tcxgFIAEoAxIoCgZjbGllbnQYBiABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkNsaWVudBINCgVyb29tcxgHIAMoCRIPCgdhZGRyZXNzGAggASgJIjwKCUNvbm5lY3RlZBIvCgpjb25uZWN0aW9uGAEgASgLMhsuaG9sZGZhc3QubG9nLnYxLkNvbm5lY3Rpb24iUgoMRGlzY29ubmVjdGVkEhUKDWNvbm5lY3Rpb25faWQYASABKAkSCwoDYXBwGAIgASgJEg4KBmRldmljZRgDIAEoCRIOCgZyZWFzb24YBCABKAkiUQoMUm9vbXNDaGFuZ2VkEhUKDWNvbm5lY3Rpb25faWQYASABKAkSCwoDYXBwGAIgASgJEg4KBmRldmljZRgDIAEoCRINCgVyb29tcxgEIAMoCSJvCglBbm5vdW5jZWQSEwoLaW5jYXJuYXRpb24YASABKAkSMAoLY29ubmVjdGlvbnMYAiADKAsyGy5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGlvbhINCgVmaXJzdBgDIAEoCBIMCgRsYXN0GAQgASgIIkAKBkRpZ2VzdBITCgtpbmNhcm5hdGlvbhgBIAEoCRITCgtjb25uZWN0aW9ucxgCIAEoDRIMCgRoYXNoGAMgASgGIh8KCE5vZGVEb3duEhMKC2luY2FybmF0aW9uGAEgASgJIoMBCghBY2NlcHRlZBILCgNhcHAYASABKAkSDgoGZGV2aWNlGAIgASgJEgwKBHVzZXIYAyABKAkSEgoKbWVzc2FnZV9pZBgEIAEoCRIQCghidXNpbmVzcxgFIAEoCRIPCgdtZXNzYWdlGAYgASgMEhUKDWV4cGlyZXNfYXRfbXMYByABKAMiQAoFQWNrZWQSEwoLaW5jYXJuYXRpb24YASABKAkSIgoEYWNrcxgCIAMoCzIULmhvbGRmYXN0LmxvZy52MS5BY2siUQoDQWNrEgsKA2FwcBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSEgoKY29ubmVjdGlvbhgEIAEoBGIGcHJvdG8z", [file_holdfast_wire_v1_wire]);
 
 /**
  * @generated from message holdfast.log.v1.Record
@@ -67,11 +67,24 @@ export type Record = Message<"holdfast.log.v1.Record"> & {
      */
     value: NodeDown;
     case: "nodeDown";
+  } | {
+    /**
+     * @generated from field: holdfast.log.v1.Accepted accepted = 9;
+     */
+    value: Accepted;
+    case: "accepted";
+  } | {
+    /**
+     * @generated from field: holdfast.log.v1.Acked acked = 10;
+     */
+    value: Acked;
+    case: "acked";
   } | { case: undefined; value?: undefined };
 
   /**
    * Counts the records of one incarnation in one partition from 1, so that the fold knows a record
-   * that was stored twice and notices one that is missing. 0 in NodeDown, which no node appends.
+   * that was stored twice and notices one that is missing. 0 in NodeDown and Accepted, which no node
+   * appends, and in Acked, which may come twice or never.
    *
    * @generated from field: uint64 number = 8;
    */
@@ -317,4 +330,118 @@ export type NodeDown = Message<"holdfast.log.v1.NodeDown"> & {
  */
 export const NodeDownSchema: GenMessage<NodeDown> = /*@__PURE__*/
   messageDesc(file_holdfast_log_v1_log, 7);
+
+/**
+ * A must-arrive message for one device, as the push API took it. The log sequence of this record is
+ * the message's delivery sequence: increasing per device, the same in every retry.
+ *
+ * @generated from message holdfast.log.v1.Accepted
+ */
+export type Accepted = Message<"holdfast.log.v1.Accepted"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * The user it was sent to, "" when it was sent to the device itself.
+   *
+   * @generated from field: string user = 3;
+   */
+  user: string;
+
+  /**
+   * @generated from field: string message_id = 4;
+   */
+  messageId: string;
+
+  /**
+   * @generated from field: string business = 5;
+   */
+  business: string;
+
+  /**
+   * An encoded holdfast.wire.v1.Message without delivery_sequence.
+   *
+   * @generated from field: bytes message = 6;
+   */
+  message: Uint8Array;
+
+  /**
+   * @generated from field: int64 expires_at_ms = 7;
+   */
+  expiresAtMs: bigint;
+};
+
+/**
+ * Describes the message holdfast.log.v1.Accepted.
+ * Use `create(AcceptedSchema)` to create a new message.
+ */
+export const AcceptedSchema: GenMessage<Accepted> = /*@__PURE__*/
+  messageDesc(file_holdfast_log_v1_log, 8);
+
+/**
+ * What the clients of one incarnation have acknowledged in a moment.
+ *
+ * @generated from message holdfast.log.v1.Acked
+ */
+export type Acked = Message<"holdfast.log.v1.Acked"> & {
+  /**
+   * @generated from field: string incarnation = 1;
+   */
+  incarnation: string;
+
+  /**
+   * @generated from field: repeated holdfast.log.v1.Ack acks = 2;
+   */
+  acks: Ack[];
+};
+
+/**
+ * Describes the message holdfast.log.v1.Acked.
+ * Use `create(AckedSchema)` to create a new message.
+ */
+export const AckedSchema: GenMessage<Acked> = /*@__PURE__*/
+  messageDesc(file_holdfast_log_v1_log, 9);
+
+/**
+ * The device has handled everything that was sent to it up to and including this delivery.
+ *
+ * @generated from message holdfast.log.v1.Ack
+ */
+export type Ack = Message<"holdfast.log.v1.Ack"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * @generated from field: uint64 delivery_sequence = 3;
+   */
+  deliverySequence: bigint;
+
+  /**
+   * The counter of the connection id "<incarnation>.<counter>".
+   *
+   * @generated from field: uint64 connection = 4;
+   */
+  connection: bigint;
+};
+
+/**
+ * Describes the message holdfast.log.v1.Ack.
+ * Use `create(AckSchema)` to create a new message.
+ */
+export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
+  messageDesc(file_holdfast_log_v1_log, 10);
 

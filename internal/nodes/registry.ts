@@ -42,7 +42,8 @@ export class NodeRegistry implements Disposable {
   }
 
   #receive(message: Received): void {
-    const beat = fromBinary(BeatSchema, message.data);
+    const beat = decode(message.data);
+    if (beat === undefined) return;
     this.#heard.set(beat.incarnation, { beat, at: this.#clock.monotonic() });
     this.#forgetSilent();
   }
@@ -56,5 +57,14 @@ export class NodeRegistry implements Disposable {
 
   [Symbol.dispose](): void {
     this.#subscription.stop();
+  }
+}
+
+/** Undefined for bytes that are no beat: one sender that talks nonsense must not stop the listener. */
+function decode(data: Uint8Array): Beat | undefined {
+  try {
+    return fromBinary(BeatSchema, data);
+  } catch {
+    return undefined;
   }
 }

@@ -1,0 +1,112 @@
+/** Callers that have the .proto files or plain HTTP, and nothing of ours. */
+import { fileURLToPath } from "node:url";
+import { credentials, loadPackageDefinition, Metadata, status } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { APP, type FakeNode } from "./fake-cluster.ts";
+import { API_KEY, type Served, serve } from "./served.ts";
+
+const PROTO = fileURLToPath(new URL("../../proto", import.meta.url));
+
+let served: Served;
+let node: FakeNode;
+
+beforeEach(async () => {
+  served = await serve();
+  node = served.cluster.node("a-1");
+  served.cluster.login("d1", node);
+});
+afterEach(() => served[Symbol.asyncDispose]());
+
+interface PushReply {
+  message_id: string;
+  results: { target: string; status: string }[];
+}
+
+/** PushToDevices by the ordinary gRPC library, from the .proto files alone. */
+function grpcPush(key: string, request: object): Promise<PushReply> {
+  const definition = loadSync("holdfast/push/v1/push.proto", {
+    includeDirs: [PROTO, `${PROTO}/vendor`],
+    keepCase: true,
+    enums: String,
+  });
+  // The library types a loaded package as a tree of anything.
+  const loaded = loadPackageDefinition(definition) as unknown as {
+    holdfast: { push: { v1: { PushService: import("@grpc/grpc-js").ServiceClientConstructor } } };
+  };
+  const { PushService } = loaded.holdfast.push.v1;
+  const client = new PushService(served.server.address, credentials.createInsecure());
+  const metadata = new Metadata();
+  metadata.set("authorization", `Bearer ${key}`);
+  return new Promise((done, failed) => {
+    const call = client.PushToDevices;
+    if (call === undefined) throw new Error("no PushToDevices in the .proto");
+    call.call(client, request, metadata, (error: Error | null, reply: PushReply) => {
+      client.close();
+      if (error) failed(error);
+      else done(reply);
+    });
+  });
+}
+
+test("a gRPC client made from the .proto files pushes to a device", async () => {
+  const reply = await grpcPush(API_KEY, {
+    app: APP,
+    devices: ["d1", "d2"],
+    message: { business: "chat", text: "by grpc", metadata: { a: "b" } },
+  });
+  expect(reply.results).toMatchObject([
+    { target: "d1", status: "SENT" },
+    { target: "d2", status: "UNKNOWN" },
+  ]);
+  expect(node.texts()).toEqual(["by grpc"]);
+});
+
+test("a gRPC client gets gRPC's own status codes", async () => {
+  const request = { app: APP, devices: ["d1"], message: { business: "chat" } };
+  await expect(grpcPush("wrong", request)).rejects.toMatchObject({
+    code: status.UNAUTHENTICATED,
+  });
+  await expect(grpcPush(API_KEY, { ...request, devices: ["\n"] })).rejects.toMatchObject({
+    code: status.INVALID_ARGUMENT,
+    details: expect.stringContaining("devices[0]"),
+  });
+});
+
+test("JSON over HTTP pushes to a device", async () => {
+  const url = `${served.server.url}/holdfast.push.v1.PushService/PushToDevices`;
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${API_KEY}` },
+    body: JSON.stringify({
+      app: APP,
+      devices: ["d1"],
+      message: { message_id: "m1", business: "chat", text: "by fetch" },
+      options: { priority: "HIGH", delivery: "BEST_EFFORT" },
+    }),
+  });
+  expect([answer.status, await answer.json()]).toEqual([
+    200,
+    { messageId: "m1", results: [{ target: "d1", status: "SENT" }] },
+  ]);
+  expect(node.texts()).toEqual(["by fetch"]);
+});
+
+test("gRPC-Web, as a browser sends it, pushes to a device", async () => {
+  // PushToDevicesRequest{app: "demo", devices: ["d1"], message: {business: "chat"}}
+  const request = Buffer.from("\n\x04demo\x12\x02d1\x1a\x06\x12\x04chat", "latin1");
+  const head = Buffer.from([0, 0, 0, 0, request.length]);
+  const answer = await fetch(`${served.server.url}/holdfast.push.v1.PushService/PushToDevices`, {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/grpc-web+proto",
+      "X-Grpc-Web": "1",
+      Authorization: `Bearer ${API_KEY}`,
+    },
+    body: Buffer.concat([head, request]),
+  });
+  const body = Buffer.from(await answer.arrayBuffer()).toString("latin1");
+  expect(answer.headers.get("content-type")).toBe("application/grpc-web+proto");
+  expect(body.toLowerCase()).toMatch(/grpc-status: ?0/);
+  expect(node.delivered).toHaveLength(1);
+});

@@ -5,6 +5,7 @@
  * Callbacks rather than promises: these run once a message, and a promise each would cost more
  * than the work.
  */
+import type { Channel } from "../../streams/subjects.ts";
 
 /** Appends to JetStream through one window of unacknowledged messages. */
 export interface Appender {
@@ -109,6 +110,22 @@ export interface Received {
   header(name: string): string | undefined;
   /** Does nothing when the sender wants no answer. */
   respond(payload: Uint8Array): void;
+}
+
+/** What a channel (streams/subjects.ts) was sent lately, for those who were away for a moment. */
+export interface ChannelHistory {
+  /** The position of the channel's newest message, 0 when there is none. Rejects when nobody answers. */
+  newest(channel: Channel): Promise<number>;
+  /**
+   * The messages above `position`, oldest first. Undefined when they are not all kept any more, or
+   * are more than `limit`. Rejects when nobody answers.
+   */
+  since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined>;
+}
+
+export interface Past {
+  position: number;
+  data: Uint8Array;
 }
 
 /** Whether the broker can be reached, as the client library sees it. */

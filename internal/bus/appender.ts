@@ -1,0 +1,271 @@
+import { headers, type MsgHdrs, nuid } from "@nats-io/transport-node";
+import { type Clock, systemClock, type Timer } from "../clock/clock.ts";
+import { HoldfastError } from "../status/errors.ts";
+import { AckInbox, type AckReceiver } from "./ack-inbox.ts";
+import type { Connection } from "./connect.ts";
+import type { Appender } from "./contract.ts";
+import { APPEND_ID_HEADER, firstRecordBy } from "./first-record.ts";
+import { JS, natsError } from "./nats-errors.ts";
+import type { AckError } from "./pub-ack.ts";
+import {
+  CONFLICT,
+  type Outcome,
+  PublishWindow,
+  REFUSED,
+  type WindowLimits,
+} from "./publish-window.ts";
+
+export interface AppenderEvents {
+  /**
+   * JetStream does not take messages: no such stream, stream full, no answer. They are kept and
+   * tried again. Called at the first failure, then about every 10 s until one is taken.
+   */
+  stalled(why: HoldfastError): void;
+  /**
+   * JetStream will never take this message, because it is too large: it was dropped, and its
+   * callback is not called.
+   */
+  refused(subject: string, why: HoldfastError): void;
+}
+
+/**
+ * The window is below the 10,000 messages that a stream queues before it turns publishers away, so
+ * that several may share a stream. The backlog is what a broker that is away may cost in memory.
+ */
+export const APPENDER_LIMITS: WindowLimits = {
+  maxInFlight: 2_048,
+  maxInFlightBytes: 4 * 1024 * 1024,
+  maxBacklog: 65_536,
+  maxBacklogBytes: 64 * 1024 * 1024,
+};
+
+const TICK_MS = 1_000;
+/** Five seconds without an answer. */
+const PATIENCE_TICKS = 5;
+const RETRY_MS = { first: 50, most: 2_000 };
+const REPORT_EVERY_MS = 10_000;
+/** Room for the subject, the reply subject and the protocol's own words. */
+const OVERHEAD_BYTES = 128;
+
+interface Message {
+  readonly subject: string;
+  readonly payload: Uint8Array;
+  readonly size: number;
+  readonly stored: ((sequence: number) => void) | undefined;
+  readonly first: First | undefined;
+}
+
+/** Of a message that must be the first of its subject. */
+interface First {
+  readonly id: string;
+  readonly headers: MsgHdrs;
+  readonly done: ((stored: boolean) => void) | undefined;
+  sendings: number;
+}
+
+/** Appends to JetStream over one connection. All subjects share one order. */
+export class NatsAppender implements Appender, AckReceiver, Disposable {
+  readonly #connection: Connection;
+  readonly #events: AppenderEvents;
+  readonly #clock: Clock;
+  readonly #window: PublishWindow<Message>;
+  readonly #inbox: AckInbox;
+  readonly #owned: { stop(): void }[];
+  #retry: Timer | undefined;
+  #retryMs = RETRY_MS.first;
+  #reportedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    connection: Connection,
+    events: AppenderEvents,
+    options: { limits?: WindowLimits; clock?: Clock } = {},
+  ) {
+    this.#connection = connection;
+    this.#events = events;
+    this.#clock = options.clock ?? systemClock;
+    this.#window = new PublishWindow(
+      options.limits ?? APPENDER_LIMITS,
+      {
+        settled: (message, outcome) => this.#settled(message, outcome),
+        fault: (reason) => connection.events.fault(natsError("a callback of append", reason)),
+      },
+      connection.link.connected,
+    );
+    this.#inbox = new AckInbox(connection, this);
+    const ticker = this.#clock.every(TICK_MS, () => this.#tick());
+    this.#owned = [
+      connection.link.watch((connected) => this.#linkChanged(connected)),
+      { stop: () => ticker.cancel() },
+      this.#inbox,
+    ];
+  }
+
+  get ready(): boolean {
+    return this.#window.ready;
+  }
+
+  get backlog(): number {
+    return this.#window.backlog;
+  }
+
+  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
+    const size = payload.length + subject.length + OVERHEAD_BYTES;
+    this.#add({ subject, payload, size, stored, first: undefined });
+  }
+
+  appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
+    const size = payload.length + subject.length + 2 * OVERHEAD_BYTES;
+    const id = nuid.next();
+    const condition = headers();
+    condition.set("Nats-Expected-Last-Subject-Sequence", "0");
+    condition.set(APPEND_ID_HEADER, id);
+    const first = { id, headers: condition, done, sendings: 0 };
+    this.#add({ subject, payload, size, stored: undefined, first });
+  }
+
+  hold(): void {
+    this.#window.hold();
+  }
+
+  release(): void {
+    this.#window.release();
+    this.#send();
+  }
+
+  discard(): void {
+    this.#window.discard();
+  }
+
+  /** Ends it; what is not stored by now may never be. */
+  [Symbol.dispose](): void {
+    this.#window.hold();
+    this.#window.discard();
+    this.#retry?.cancel();
+    for (const one of this.#owned) one.stop();
+  }
+
+  stored(number: number, sequence: number): void {
+    this.#window.settle(number, sequence);
+    this.#retryMs = RETRY_MS.first;
+    this.#goOn();
+  }
+
+  notStored(number: number, error: AckError): void {
+    if (error.code === JS.wrongLastSequence) this.#notFirst(number, error);
+    else if (isTooLarge(error)) this.#window.settle(number, REFUSED);
+    else if (this.#window.fail(number)) this.#stalled(notTaken(error));
+    this.#goOn();
+  }
+
+  #add(message: Message): void {
+    this.#window.add(message);
+    this.#send();
+  }
+
+  #send(): void {
+    for (;;) {
+      const message = this.#window.take();
+      if (message === undefined) return;
+      const number = this.#window.lastNumber;
+      // The client library throws on these, but has no code for it.
+      if (message.size > this.#connection.maxPayload) this.#window.settle(number, REFUSED);
+      else if (!this.#publish(number, message)) return;
+    }
+  }
+
+  #publish(number: number, message: Message): boolean {
+    const { subject, payload, first } = message;
+    try {
+      if (first === undefined) {
+        this.#inbox.publish(number, subject, payload);
+      } else {
+        first.sendings++;
+        this.#inbox.publishWithHeaders(number, subject, payload, first.headers);
+      }
+      return true;
+    } catch (reason) {
+      // Only when the connection has been closed for good.
+      this.#window.disconnected();
+      this.#stalled(natsError(`cannot publish to ${subject}`, reason));
+      return false;
+    }
+  }
+
+  #settled(message: Message, outcome: Outcome): void {
+    if (outcome === REFUSED) {
+      const why = new HoldfastError("invalid", `a message of ${message.size} bytes is too large`);
+      this.#events.refused(message.subject, why);
+    } else if (message.first !== undefined) {
+      message.first.done?.(outcome !== CONFLICT);
+    } else {
+      message.stored?.(outcome);
+    }
+  }
+
+  /** Somebody was first. When this is not the first sending, an earlier one may have been it. */
+  #notFirst(number: number, error: AckError): void {
+    const message = this.#window.message(number);
+    if (message?.first === undefined) return;
+    if (message.first.sendings === 1) this.#window.settle(number, CONFLICT);
+    else void this.#askWhoWasFirst(number, message.first.id, message.subject, error.stream);
+  }
+
+  async #askWhoWasFirst(
+    number: number,
+    id: string,
+    subject: string,
+    stream: string,
+  ): Promise<void> {
+    try {
+      const sequence = await firstRecordBy(this.#connection.nc, id, { stream, subject });
+      this.#window.settle(number, sequence ?? CONFLICT);
+    } catch (reason) {
+      const why = natsError(`cannot read back ${subject}`, reason);
+      if (this.#window.fail(number)) this.#stalled(why);
+    }
+    this.#goOn();
+  }
+
+  /** Sends on; if the window has gone back, after a pause that grows from failure to failure. */
+  #goOn(): void {
+    if (this.#window.phase !== "pausing") {
+      this.#send();
+      return;
+    }
+    if (this.#retry !== undefined) return;
+    this.#retry = this.#clock.after(this.#retryMs, () => {
+      this.#retry = undefined;
+      this.#window.retry();
+      this.#send();
+    });
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS.most);
+  }
+
+  #tick(): void {
+    if (!this.#window.tick(PATIENCE_TICKS)) return;
+    const seconds = (PATIENCE_TICKS * TICK_MS) / 1_000;
+    this.#stalled(new HoldfastError("timeout", `no answer of JetStream for ${seconds} s`));
+    this.#goOn();
+  }
+
+  #linkChanged(connected: boolean): void {
+    if (connected) this.#window.connected();
+    else this.#window.disconnected();
+    this.#send();
+  }
+
+  #stalled(why: HoldfastError): void {
+    const now = this.#clock.monotonic();
+    if (now - this.#reportedAt < REPORT_EVERY_MS) return;
+    this.#reportedAt = now;
+    this.#events.stalled(why);
+  }
+}
+
+function isTooLarge(error: AckError): boolean {
+  return error.code === JS.maxPayload || error.code === JS.maxHeaders;
+}
+
+function notTaken(error: AckError): HoldfastError {
+  return new HoldfastError("unavailable", `JetStream does not take messages: ${error.description}`);
+}

@@ -73,7 +73,8 @@ async function install(root, reason) {
 
 /** Runs `npm ci`, its output on stderr: stdout belongs to the program that will run. */
 function npmCi(root) {
-  const args = ["ci", "--include=dev", "--no-audit", "--no-fund"];
+  // Errors only: npm would warn of every package that wants a newer Node than the one starting us.
+  const args = ["ci", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
   // Inside an npm script, npm says where its own code is: that very npm, whatever PATH holds.
   const self = process.env.npm_execpath;
   const [command, commandArgs] = self?.endsWith(".js")

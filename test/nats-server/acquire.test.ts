@@ -74,11 +74,12 @@ test("a nats-server on the PATH that is too old gives way to the newest in the c
   await fakeNatsServer(join(folder.path, "bin/nats-server"), "2.9.10");
   await fakeNatsServer(join(cacheDir, "nats-server/2.9.99/nats-server"), "2.9.99");
   await fakeNatsServer(join(cacheDir, "nats-server/2.15.1/nats-server"), "2.15.1");
-  const path = await fakeNatsServer(join(cacheDir, "nats-server/2.16.0/nats-server"), "2.16.0");
+  await fakeNatsServer(join(cacheDir, "nats-server/2.16.0/nats-server"), "2.16.0");
+  const path = await fakeNatsServer(join(cacheDir, "nats-server/2.100.0/nats-server"), "2.100.0");
 
   const found = await acquireNatsServer({ searchPath: join(folder.path, "bin"), cacheDir });
 
-  expect(found).toEqual({ path, version: "2.16.0", source: "the cache" });
+  expect(found).toEqual({ path, version: "2.100.0", source: "the cache" });
 });
 
 test("the cache is where the user's other caches are", () => {

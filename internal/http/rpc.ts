@@ -4,7 +4,7 @@ import { createValidateInterceptor } from "@connectrpc/validate";
 import type { Logger } from "../observe/logger.ts";
 import { toConnectError } from "../status/connect.ts";
 import { answerJson, type HttpHandler } from "./handler.ts";
-import { createRequestValidator } from "./validation.ts";
+import { prepare, requestValidator } from "./validation.ts";
 
 /** The longest message a caller may send, in bytes. 10,000 ids of 128 bytes, and a payload, fit well. */
 const READ_MAX_BYTES = 4 * 1024 * 1024;
@@ -19,13 +19,13 @@ export interface RpcOptions {
 /** Connect, gRPC and gRPC-Web for the services of `routes`. */
 export function rpcHandler({ routes, log, fallback }: RpcOptions): HttpHandler {
   const adapter = connectNodeAdapter({
-    routes,
+    routes(router) {
+      routes(router);
+      for (const { method } of router.handlers) prepare(method.input);
+    },
     fallback,
     readMaxBytes: READ_MAX_BYTES,
-    interceptors: [
-      account(log),
-      createValidateInterceptor({ validator: createRequestValidator() }),
-    ],
+    interceptors: [account(log), createValidateInterceptor({ validator: requestValidator })],
     // A misspelt field would otherwise be dropped without a word.
     jsonOptions: { ignoreUnknownFields: false },
   });

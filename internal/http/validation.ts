@@ -1,17 +1,25 @@
-import { createRegistry } from "@bufbuild/protobuf";
-import { createValidator, type Validator } from "@bufbuild/protovalidate";
+import { create, createRegistry, type DescMessage } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
 import { file_holdfast_rules_v1_rules } from "../../proto/gen/holdfast/rules/v1/rules_pb.ts";
 
 /**
- * Checks messages against the rules in their .proto. It stops at the first violation: a request may
+ * Checks messages against the rules in their .proto. One for the process: it compiles them once and
+ * keeps no other state. It stops at the first violation: a request may
  * hold ten thousand, and the answer to it must stay small.
  */
-export function createRequestValidator(): Validator {
-  return createValidator({
-    registry: createRegistry(file_holdfast_rules_v1_rules),
-    failFast: true,
-    regexMatch: matcher(),
-  });
+export const requestValidator = createValidator({
+  registry: createRegistry(file_holdfast_rules_v1_rules),
+  failFast: true,
+  regexMatch: matcher(),
+});
+
+/**
+ * Compiles the rules of a message, so that the first caller does not wait for it: about 0.1 s.
+ * @throws when a rule in the .proto does not compile.
+ */
+export function prepare(schema: DescMessage): void {
+  const { kind, error } = requestValidator.validate(schema, create(schema));
+  if (kind === "error") throw error;
 }
 
 /**

@@ -37,6 +37,8 @@ export interface ConnectionLog {
   /** Its rooms are now what `connection.rooms` says. */
   roomsChanged(connection: LoggedConnection): void;
   closed(connection: LoggedConnection, reason: EndReason): void;
+  /** Resolves when everything said so far is stored. May wait as long as the log is away. */
+  settled(): Promise<void>;
 }
 
 /** What the log asks of the session layer. */

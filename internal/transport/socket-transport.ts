@@ -45,6 +45,10 @@ export abstract class SocketTransport implements Transport {
     this.sendBytes(frame.bytes(this.#form));
   }
 
+  sizeOf(frame: SharedFrame): number {
+    return frame.bytes(this.#form).length;
+  }
+
   close(code: number, reason: string): void {
     if (this.#ended) return;
     this.flush();

@@ -223,8 +223,17 @@ class WebSocketTransport extends SocketTransport {
 
   protected override endGracefully(code: number, reason: string): void {
     this.#reading = false;
-    this.#websocket.close(code, reason);
+    this.#websocket.close(code, shortened(reason));
   }
+}
+
+/** RFC 6455, section 5.5: a control frame holds 125 bytes, two of them the code. */
+const MAX_REASON_BYTES = 123;
+
+function shortened(reason: string): string {
+  const bytes = new Uint8Array(MAX_REASON_BYTES);
+  const { read } = new TextEncoder().encodeInto(reason, bytes);
+  return reason.slice(0, read);
 }
 
 /** RFC 6455, section 7.1.5: the connection ended without a Close frame. */

@@ -1,0 +1,28 @@
+/** When a session has to end by itself. All its deadlines share one place on the wheel. */
+import type { CloseReason } from "../status/close.ts";
+import type { Session } from "./session.ts";
+import { isLoggedIn } from "./session-state.ts";
+
+/** The deadline that has passed, if one has. */
+export function passedDeadline(session: Session): CloseReason | undefined {
+  const { wheel, clock, limits } = session.services;
+  if (!isLoggedIn(session.state)) {
+    const passed = session.acceptedAtMs + limits.loginTimeoutMs <= wheel.now;
+    return passed ? "login-timeout" : undefined;
+  }
+  if (session.tokenExpiresAtMs <= clock.now()) return "token-expired";
+  if (session.heardAtMs + session.idleMs <= wheel.now) return "idle";
+  return (session.drainedAtMs ?? Number.POSITIVE_INFINITY) <= wheel.now ? "going-away" : undefined;
+}
+
+/** Milliseconds to the nearest deadline. */
+export function nextDeadline(session: Session): number {
+  const { wheel, clock, limits } = session.services;
+  if (!isLoggedIn(session.state)) {
+    return session.acceptedAtMs + limits.loginTimeoutMs - wheel.now;
+  }
+  const idle = session.heardAtMs + session.idleMs - wheel.now;
+  const token = session.tokenExpiresAtMs - clock.now();
+  const drained = (session.drainedAtMs ?? Number.POSITIVE_INFINITY) - wheel.now;
+  return Math.min(idle, token, drained);
+}

@@ -1,0 +1,123 @@
+/** From Login to Welcome, and the renewal of tokens. */
+import { create } from "@bufbuild/protobuf";
+import {
+  LimitsSchema,
+  type Login,
+  WelcomeSchema,
+} from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { connectionId } from "../../streams/connection-id.ts";
+import { partitionOf } from "../../streams/partition.ts";
+import type { VerifiedToken } from "../auth/tokens.ts";
+import type { CloseReason } from "../status/close.ts";
+import { HoldfastError } from "../status/errors.ts";
+import { SharedFrame } from "../wire/shared-frame.ts";
+import { toRequest } from "./rooms.ts";
+import type { Session } from "./session.ts";
+import { isLoggedIn } from "./session-state.ts";
+
+/** Handles Login. Never rejects: what goes wrong ends the session. */
+export async function logIn(session: Session, login: Login): Promise<void> {
+  try {
+    const refusal = refusalOfNode(session);
+    if (refusal !== undefined) {
+      session.end(refusal);
+      return;
+    }
+    const { maxRooms } = session.services.limits;
+    if ((login.resume?.rooms.length ?? 0) > maxRooms) {
+      session.end("bad-frame", `login.resume.rooms must be at most ${maxRooms}`);
+      return;
+    }
+    session.advance("login");
+    const token = await verified(session, login.token);
+    if (token !== undefined && session.state === "logging-in") open(session, login, token);
+  } catch (error) {
+    session.fault(error);
+  }
+}
+
+/** Handles Refresh. Never rejects, as above. */
+export async function refresh(session: Session, text: string): Promise<void> {
+  try {
+    const token = await verified(session, text);
+    if (token === undefined || !isLoggedIn(session.state)) return;
+    const { app, device, user } = session;
+    if (token.app !== app || token.device !== device || token.user !== user) {
+      session.end("token-invalid", "refresh.token is for another app, device or user");
+      return;
+    }
+    session.tokenExpiresAtMs = token.expiresAtMs;
+    session.reschedule();
+  } catch (error) {
+    session.fault(error);
+  }
+}
+
+/** Sends Welcome: once the log has the connection, and again when its id has changed. */
+export function welcome(session: Session, resumed: boolean): void {
+  const { log, limits } = session.services;
+  const value = create(WelcomeSchema, {
+    connectionId: connectionId(log.incarnation, session.counter),
+    node: log.incarnation,
+    heartbeatSeconds: Math.ceil(limits.heartbeatMs / 1_000),
+    resumed,
+    limits: create(LimitsSchema, {
+      maxFrameBytes: limits.maxFrameBytes,
+      maxRooms: limits.maxRooms,
+      idleSeconds: Math.floor((limits.heartbeatMs * limits.idleHeartbeats) / 1_000),
+    }),
+  });
+  session.send(SharedFrame.of({ case: "welcome", value }));
+}
+
+function refusalOfNode({ services }: Session): CloseReason | undefined {
+  if (services.draining) return "going-away";
+  return services.log.serving ? undefined : "overloaded";
+}
+
+/** The verified token; undefined when it does not verify, and the session has ended. */
+async function verified(session: Session, token: string): Promise<VerifiedToken | undefined> {
+  try {
+    return await session.services.verifier.verify(token);
+  } catch (error) {
+    const { code, message } = HoldfastError.from(error);
+    if (code === "expired") session.end("token-expired");
+    else if (code === "unauthenticated") session.end("token-invalid", message);
+    else throw error;
+    return undefined;
+  }
+}
+
+function open(session: Session, login: Login, token: VerifiedToken): void {
+  const { clock, log, partitions } = session.services;
+  session.app = token.app;
+  session.device = token.device;
+  session.user = token.user;
+  session.tokenExpiresAtMs = token.expiresAtMs;
+  session.partition = partitionOf(token.app, token.device, partitions);
+  session.client = login.client;
+  session.openedAtMs = clock.now();
+  session.logged = true;
+  log.opened(session, () => stored(session, login));
+}
+
+/** The log has the connection, so nobody can miss it from now on. */
+function stored(session: Session, login: Login): void {
+  try {
+    if (!session.advance("welcomed")) return; // it ended meanwhile
+    const { rooms, metrics, draining } = session.services;
+    metrics.logins += 1;
+    metrics.sessions += 1;
+    rooms.enter(session);
+    session.reschedule();
+    if (draining) {
+      session.end("going-away");
+      return;
+    }
+    const { resume } = login;
+    welcome(session, resume !== undefined && resume.connectionId !== "");
+    if (resume !== undefined) rooms.join(session, resume.rooms.map(toRequest));
+  } catch (error) {
+    session.fault(error);
+  }
+}

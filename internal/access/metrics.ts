@@ -1,0 +1,56 @@
+import { CLOSE, type EndReason, type SilentEnd } from "../status/close.ts";
+
+/**
+ * What an access node counts. Plain numbers, because most are touched for every message;
+ * internal/observe reads them when somebody asks.
+ */
+export interface AccessMetrics {
+  /** Open now, logged in or not. */
+  connections: number;
+  /** Logged in now. */
+  sessions: number;
+  /** Rooms with a member here now. */
+  rooms: number;
+  /** Welcomed since the start. */
+  logins: number;
+  framesIn: number;
+  bytesIn: number;
+  framesOut: number;
+  bytesOut: number;
+  /** Messages of low priority dropped because the client was behind. */
+  dropped: number;
+  /** Messages of rooms, zones and everybody that came from the stream. */
+  channelMessages: number;
+  /** Envelopes of the push API. */
+  deliveries: number;
+  uplinks: number;
+  /** Uplinks turned away because the client or the log had too many on the way. */
+  uplinksBusy: number;
+  /** Faults that cost a connection. */
+  faults: number;
+  /** Ended connections, by why. */
+  ends: Record<EndReason, number>;
+}
+
+const SILENT_ENDS: readonly SilentEnd[] = ["client-closed", "transport-error", "node-down"];
+
+export function newAccessMetrics(): AccessMetrics {
+  const reasons = [...Object.keys(CLOSE), ...SILENT_ENDS];
+  return {
+    connections: 0,
+    sessions: 0,
+    rooms: 0,
+    logins: 0,
+    framesIn: 0,
+    bytesIn: 0,
+    framesOut: 0,
+    bytesOut: 0,
+    dropped: 0,
+    channelMessages: 0,
+    deliveries: 0,
+    uplinks: 0,
+    uplinksBusy: 0,
+    faults: 0,
+    ends: Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<EndReason, number>,
+  };
+}

@@ -1,0 +1,39 @@
+import type { VerifiedToken } from "../auth/tokens.ts";
+import type { Clock, Random } from "../clock/clock.ts";
+import type { Wheel } from "../clock/wheel.ts";
+import type { Logger } from "../observe/logger.ts";
+import type { ConnectionLog } from "./connection-log.ts";
+import type { SessionLimits } from "./limits.ts";
+import type { AccessMetrics } from "./metrics.ts";
+import type { Rooms } from "./rooms.ts";
+import type { SessionTable } from "./session-table.ts";
+import type { Uplinks } from "./uplinks.ts";
+
+export interface TokenVerifier {
+  /** Rejects with HoldfastError `expired` or `unauthenticated`. */
+  verify(token: string): Promise<VerifiedToken>;
+}
+
+/** What the sessions of a node share. */
+export interface SessionServices {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wheel: Wheel;
+  readonly limits: SessionLimits;
+  readonly metrics: AccessMetrics;
+  readonly logger: Logger;
+  readonly verifier: TokenVerifier;
+  readonly log: ConnectionLog;
+  readonly table: SessionTable;
+  readonly rooms: Rooms;
+  readonly uplinks: Uplinks;
+  /** Of the deployment. */
+  readonly partitions: number;
+  /** True while clients are sent away: no logins. */
+  readonly draining: boolean;
+}
+
+/** The same for the node itself, which decides whether it drains. */
+export interface NodeServices extends SessionServices {
+  draining: boolean;
+}

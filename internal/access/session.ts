@@ -1,0 +1,241 @@
+/**
+ * One connection: its state, what the log and the rooms know of it, and the way out to its client.
+ * There may be tens of thousands, so it holds fields and no closures; what it does with frames is
+ * in the files beside it.
+ */
+import type { Client } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { refilled } from "../clock/token-bucket.ts";
+import type { WheelEntry } from "../clock/wheel.ts";
+import type { CloseReason, EndReason, SilentEnd } from "../status/close.ts";
+import type { Transport, TransportHandlers } from "../transport/transport.ts";
+import { decodeClientFrame } from "../wire/codec.ts";
+import type { SharedFrame } from "../wire/shared-frame.ts";
+import { ProtocolViolation } from "../wire/violation.ts";
+import { ending } from "./close-frame.ts";
+import type { LoggedConnection } from "./connection-log.ts";
+import { nextDeadline, passedDeadline } from "./deadlines.ts";
+import { handleFrame } from "./frames.ts";
+import { admittance, Outbox } from "./outbox.ts";
+import { Priority } from "./priority.ts";
+import type { SessionServices } from "./services.ts";
+import { allows, isLoggedIn, next, type SessionEvent, type SessionState } from "./session-state.ts";
+
+const NO_ROOMS: readonly string[] = [];
+
+export class Session implements LoggedConnection, TransportHandlers, WheelEntry {
+  readonly services: SessionServices;
+  readonly transport: Transport;
+  readonly counter: number;
+  state: SessionState = "awaiting-login";
+
+  // From the token, once it is verified.
+  app = "";
+  device = "";
+  user = "";
+  partition = 0;
+  client: Client | undefined = undefined;
+  openedAtMs = 0;
+  tokenExpiresAtMs = 0;
+  /** Whether the log was told of it, and so has to be told of its end. */
+  logged = false;
+
+  /** Replaced, never changed, when a room is joined or left. */
+  rooms = NO_ROOMS;
+  /** The newest message to a zone that it was given, by number: see app-channels.ts. */
+  zoneMessage = 0;
+  /** Uplinks without an answer. */
+  uplinks = 0;
+
+  // Deadlines, on the wheel's clock.
+  wheelPrevious: WheelEntry | undefined = undefined;
+  wheelNext: WheelEntry | undefined = undefined;
+  dueAtMs = 0;
+  readonly acceptedAtMs: number;
+  heardAtMs: number;
+  /** Silence beyond this is the end. */
+  idleMs: number;
+  /** When a drain closes it. */
+  drainedAtMs: number | undefined = undefined;
+
+  #outbox: Outbox | undefined = undefined;
+  #frameTokens: number;
+
+  constructor(transport: Transport, counter: number, services: SessionServices) {
+    const { wheel, limits } = services;
+    this.services = services;
+    this.transport = transport;
+    this.counter = counter;
+    this.acceptedAtMs = wheel.now;
+    this.heardAtMs = wheel.now;
+    this.idleMs = limits.heartbeatMs * limits.idleHeartbeats;
+    this.#frameTokens = limits.frameRate.burst;
+    wheel.schedule(this, limits.loginTimeoutMs);
+  }
+
+  get address(): string {
+    return this.transport.address;
+  }
+
+  /** Takes the event, or says that it does not happen in this state. */
+  advance(event: SessionEvent): boolean {
+    const state = next(this.state, event);
+    if (state === undefined) return false;
+    this.state = state;
+    return true;
+  }
+
+  // What the transport tells.
+
+  received(data: Uint8Array): void {
+    try {
+      this.#receive(data);
+    } catch (error) {
+      if (error instanceof ProtocolViolation) this.violated(error);
+      else this.fault(error);
+    }
+  }
+
+  probed(): void {
+    this.#heard();
+  }
+
+  violated(violation: ProtocolViolation): void {
+    this.end(violation.reason, violation.message);
+  }
+
+  drained(): void {
+    const outbox = this.#outbox;
+    if (outbox === undefined) return;
+    const { transport } = this;
+    while (transport.writable) {
+      const frame = outbox.shift(transport);
+      if (frame === undefined) {
+        this.#outbox = undefined;
+        return;
+      }
+      this.#write(frame);
+    }
+  }
+
+  closed(end: Exclude<SilentEnd, "node-down">): void {
+    this.services.metrics.connections -= 1;
+    this.#finish(end);
+  }
+
+  // What the node does with it.
+
+  /** A frame of the protocol's own: it overtakes messages. */
+  send(frame: SharedFrame): void {
+    this.deliver(frame, Priority.CONTROL);
+  }
+
+  /** A fault here costs this connection, and none of the others that get the frame. */
+  deliver(frame: SharedFrame, priority: Priority): void {
+    try {
+      if (this.#outbox === undefined && this.transport.writable) this.#write(frame);
+      else if (this.state !== "closed") this.#hold(frame, priority);
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+
+  /** Ends the connection and says why. Does nothing when it is over already. */
+  end(reason: CloseReason, detail?: string): void {
+    if (this.state === "closed") return;
+    const { code, text, frame } = ending(reason, detail, this.services.random);
+    this.#finish(reason);
+    this.#write(frame);
+    this.transport.close(code, text);
+  }
+
+  /** Something was thrown that nobody expected. */
+  fault(error: unknown): void {
+    const { metrics, logger } = this.services;
+    metrics.faults += 1;
+    logger.error({ err: error, app: this.app, device: this.device }, "a fault cost a connection");
+    this.end("internal");
+  }
+
+  // Deadlines.
+
+  due(): void {
+    const reason = passedDeadline(this);
+    if (reason === undefined) this.reschedule();
+    else this.end(reason);
+  }
+
+  /** Call it when a deadline has come nearer; that one has moved away is found out when it is due. */
+  reschedule(): void {
+    this.services.wheel.schedule(this, nextDeadline(this));
+  }
+
+  #receive(data: Uint8Array): void {
+    const { metrics } = this.services;
+    metrics.framesIn += 1;
+    metrics.bytesIn += data.byteLength;
+    if (this.state === "closed" || !this.#heard()) return;
+    const body = decodeClientFrame(data, this.transport.encoding);
+    if (!allows(this.state, body.case)) {
+      throw new ProtocolViolation("not-allowed", `${body.case} while ${this.state}`);
+    }
+    handleFrame(this, body);
+  }
+
+  /** Counts a frame. @returns false when there were too many, and the connection is over. */
+  #heard(): boolean {
+    const { wheel, limits } = this.services;
+    const now = wheel.now;
+    this.#frameTokens = refilled(this.#frameTokens, now - this.heardAtMs, limits.frameRate) - 1;
+    this.heardAtMs = now;
+    if (this.#frameTokens >= 0) return true;
+    this.end("rate-limited", `at most ${limits.frameRate.perSecond} frames a second`);
+    return false;
+  }
+
+  #write(frame: SharedFrame): void {
+    const { metrics } = this.services;
+    metrics.framesOut += 1;
+    metrics.bytesOut += this.transport.sizeOf(frame);
+    this.transport.send(frame);
+  }
+
+  #hold(frame: SharedFrame, priority: Priority): void {
+    const { limits, metrics } = this.services;
+    const bytes = this.transport.sizeOf(frame);
+    const waiting = this.transport.buffered + (this.#outbox?.bytes ?? 0);
+    switch (admittance(waiting, bytes, priority, limits)) {
+      case "keep":
+        this.#outbox ??= new Outbox();
+        this.#outbox.push(frame, priority, bytes);
+        break;
+      case "drop":
+        metrics.dropped += 1;
+        break;
+      case "overflow":
+        this.end("slow-consumer", `${waiting + bytes} bytes were waiting`);
+        break;
+    }
+  }
+
+  /** The one way to the end, whoever wants it: everything that knows the session lets go of it. */
+  #finish(reason: EndReason): void {
+    const wasLoggedIn = isLoggedIn(this.state);
+    if (!this.advance("end")) return;
+    const { wheel, table, rooms, log, metrics, logger } = this.services;
+    wheel.remove(this);
+    table.delete(this);
+    this.#outbox = undefined;
+    metrics.ends[reason] += 1;
+    try {
+      if (wasLoggedIn) {
+        metrics.sessions -= 1;
+        rooms.exit(this);
+      }
+      // With the rooms it had: the log accounts for them.
+      if (this.logged) log.closed(this, reason);
+    } catch (error) {
+      metrics.faults += 1;
+      logger.error({ err: error, app: this.app, device: this.device }, "a fault at the end");
+    }
+  }
+}

@@ -4,8 +4,8 @@ import { file_holdfast_rules_v1_rules } from "../../proto/gen/holdfast/rules/v1/
 
 /**
  * Checks messages against the rules in their .proto. One for the process: it compiles them once and
- * keeps no other state. It stops at the first violation: a request may
- * hold ten thousand, and the answer to it must stay small.
+ * keeps no other state. It stops at the first violation: a request may hold ten thousand, and the
+ * answer to it must stay small.
  */
 export const requestValidator = createValidator({
   registry: createRegistry(file_holdfast_rules_v1_rules),

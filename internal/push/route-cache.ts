@@ -16,7 +16,7 @@ export function locationOf(route: Route): Location | undefined {
 }
 
 /** About 250 bytes each. */
-const MAX_ENTRIES = 200_000;
+const MAX_ENTRIES = 100_000;
 /** A wrong entry costs one round trip more, so this only keeps out what nobody asks for any longer. */
 const TTL_MS = 60_000;
 

@@ -13,12 +13,22 @@ export class MemoryMessages implements Messages {
   readonly #subscribers = new Set<Subscriber>();
   #inboxes = 0;
 
-  publish(subject: string, payload: Uint8Array, replyTo?: string): void {
+  /** How many listen to this subject. */
+  listeners(subject: string): number {
+    return this.#receivers(subject).length;
+  }
+
+  publish(
+    subject: string,
+    payload: Uint8Array,
+    replyTo?: string,
+    headers: Record<string, string> = {},
+  ): void {
     for (const subscriber of this.#receivers(subject)) {
       const message: Received = {
         subject,
         data: payload,
-        header: () => undefined,
+        header: (name) => headers[name],
         respond: (answer) => {
           if (replyTo !== undefined) this.publish(replyTo, answer);
         },

@@ -1,0 +1,124 @@
+/** An access node on loopback, with everything around it faked. */
+import type { AccessConfig } from "../../internal/access/config.ts";
+import { type AccessMetrics, newAccessMetrics } from "../../internal/access/metrics.ts";
+import { type AccessNode, createAccessNode } from "../../internal/access/service.ts";
+import type { Clock } from "../../internal/clock/clock.ts";
+import type { Welcome } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { type ClientOptions, connectClient, type TestClient } from "../support/client.ts";
+import { quietLogger } from "../support/logger.ts";
+import { MemoryBucket } from "../support/memory-bucket.ts";
+import { MemoryMessages } from "../support/memory-messages.ts";
+import {
+  FakeAppender,
+  FakeLog,
+  FakeStream,
+  fakeVerifier,
+  type TokenInit,
+  tokenOf,
+} from "./fakes.ts";
+
+export interface TestNode extends AsyncDisposable {
+  node: AccessNode;
+  log: FakeLog;
+  messages: MemoryMessages;
+  urgent: MemoryMessages;
+  appender: FakeAppender;
+  stream: FakeStream;
+  roomSettings: MemoryBucket;
+  metrics: AccessMetrics;
+  /** Connects without logging in. Over WebSocket with JSON unless told otherwise. */
+  connect(how?: ClientKind): Promise<TestClient>;
+  /** Connects and logs in. */
+  login(token?: TokenInit, how?: ClientKind): Promise<LoggedIn>;
+}
+
+export interface ClientKind {
+  protocol?: "websocket" | "tcp";
+  encoding?: "proto" | "json";
+}
+
+export interface LoggedIn {
+  client: TestClient;
+  welcome: Welcome;
+  /** The counter of its connection id. */
+  counter: bigint;
+}
+
+export async function startNode(
+  options: { config?: Partial<AccessConfig>; clock?: Clock } = {},
+): Promise<TestNode> {
+  const messages = new MemoryMessages();
+  const urgent = new MemoryMessages();
+  const appender = new FakeAppender();
+  const stream = new FakeStream(messages);
+  const roomSettings = new MemoryBucket();
+  const metrics = newAccessMetrics();
+  const logs: FakeLog[] = [];
+  const anywhere = { host: "127.0.0.1", port: 0, url: undefined };
+  const node = await createAccessNode({
+    config: {
+      websocket: anywhere,
+      tcp: anywhere,
+      tls: undefined,
+      origins: [],
+      reusePort: false,
+      partitions: 16,
+      heartbeatSeconds: 30,
+      maxFrameBytes: 65_536,
+      admission: {},
+      ...options.config,
+    },
+    adapters: {
+      messages,
+      urgent,
+      appender,
+      history: stream,
+      roomSettings,
+      verifier: fakeVerifier,
+      openLog(events) {
+        const log = new FakeLog(events);
+        logs.push(log);
+        return log;
+      },
+      ...(options.clock !== undefined && { clock: options.clock }),
+    },
+    logger: quietLogger,
+    metrics,
+  });
+  const clients: TestClient[] = [];
+  const [log] = logs;
+  if (log === undefined) throw new Error("the node opened no log");
+
+  async function connect({ protocol = "websocket", encoding = "json" }: ClientKind = {}) {
+    const endpoint = node.endpoints().find((one) => one.protocol === protocol);
+    const how: ClientOptions = { url: endpoint?.url ?? "", encoding };
+    const client = await connectClient(how);
+    clients.push(client);
+    return client;
+  }
+
+  async function login(token: TokenInit = {}, how: ClientKind = {}): Promise<LoggedIn> {
+    const client = await connect(how);
+    client.send({ login: { token: tokenOf(token) } });
+    const welcome = await client.next("welcome");
+    const counter = BigInt(welcome.connectionId.slice(welcome.connectionId.lastIndexOf(".") + 1));
+    return { client, welcome, counter };
+  }
+
+  return {
+    node,
+    log,
+    messages,
+    urgent,
+    appender,
+    stream,
+    roomSettings,
+    metrics,
+    connect,
+    login,
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.abort();
+      await node[Symbol.asyncDispose]();
+    },
+  };
+}

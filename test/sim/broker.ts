@@ -1,0 +1,204 @@
+import type { Entry, PutOutcome } from "../../internal/bus/contract.ts";
+import type { BucketName } from "../../streams/layout.ts";
+import type { SimConnection } from "./connection.ts";
+import type { World } from "./world.ts";
+
+export interface StoredRecord {
+  sequence: number;
+  partition: number;
+  subject: string;
+  data: Uint8Array;
+}
+
+export interface Subscriber {
+  connection: SimConnection;
+  filter: string[];
+  receive(subject: string, data: Uint8Array, replyTo: string | undefined): void;
+}
+
+export interface Reader {
+  connection: SimConnection;
+  partition: number;
+  receive(record: StoredRecord): void;
+}
+
+export interface Watcher {
+  connection: SimConnection;
+  bucket: BucketName;
+  filter: string[];
+  receive(entry: Entry): void;
+}
+
+/** Looks at every write. */
+export interface WriteObserver {
+  refused(bucket: BucketName, key: string, writer: string): void;
+  written(bucket: BucketName, entry: Entry, writer: string, note: number): void;
+}
+
+/** A NATS server with JetStream, as far as the log's core can tell. What it stored survives restarts. */
+export class Broker {
+  readonly world: World;
+  readonly connections = new Set<SimConnection>();
+  readonly log: StoredRecord[] = [];
+  readonly partitions: StoredRecord[][];
+  up = true;
+  /** The share of plain messages that get lost. */
+  loss = 0;
+  observer: WriteObserver | undefined;
+  readonly #bySubject = new Map<string, number>();
+  readonly #messageIds = new Set<string>();
+  readonly #buckets = new Map<BucketName, Map<string, Entry>>();
+  #revision = 0;
+  #subscribers: Subscriber[] = [];
+  #readers: Reader[] = [];
+  #watchers: Watcher[] = [];
+
+  constructor(world: World, partitions: number) {
+    this.world = world;
+    this.partitions = Array.from({ length: partitions }, () => []);
+  }
+
+  append(subject: string, data: Uint8Array): number {
+    const sequence = this.log.length + 1;
+    const partition = Number(subject.split(".")[2]);
+    const record = { sequence, partition, subject, data };
+    this.log.push(record);
+    this.partitions[partition]!.push(record);
+    this.#bySubject.set(subject, sequence);
+    for (const reader of this.#readers) {
+      if (reader.partition === partition) reader.connection.deliver(() => reader.receive(record));
+    }
+    return sequence;
+  }
+
+  /** True if it is the first record of its subject, also when told so for the second time. */
+  appendFirst(subject: string, data: Uint8Array, messageId: string): boolean {
+    if (this.#messageIds.has(messageId)) return true;
+    if (this.#bySubject.has(subject)) return false;
+    this.#messageIds.add(messageId);
+    this.append(subject, data);
+    return true;
+  }
+
+  read(reader: Reader, after: number): void {
+    this.#readers.push(reader);
+    for (const record of this.partitions[reader.partition]!) {
+      if (record.sequence > after) reader.connection.deliver(() => reader.receive(record));
+    }
+  }
+
+  stopReading(reader: Reader): void {
+    this.#readers = this.#readers.filter((one) => one !== reader);
+  }
+
+  bucket(name: BucketName): Map<string, Entry> {
+    let bucket = this.#buckets.get(name);
+    if (bucket === undefined) {
+      bucket = new Map();
+      this.#buckets.set(name, bucket);
+    }
+    return bucket;
+  }
+
+  put(
+    name: BucketName,
+    key: string,
+    value: Uint8Array | undefined,
+    expected: number,
+    by: { writer: string; note: number },
+  ): PutOutcome {
+    if ((this.bucket(name).get(key)?.revision ?? 0) !== expected) {
+      this.observer?.refused(name, key, by.writer);
+      return { kind: "conflict" };
+    }
+    return { kind: "stored", revision: this.#store(name, key, value, by).revision };
+  }
+
+  /** As an operator would: every key of the bucket gets a deletion, or nothing of it is left. */
+  empty(name: BucketName, purge: boolean): void {
+    const bucket = this.bucket(name);
+    for (const key of [...bucket.keys()]) {
+      if (purge) bucket.delete(key);
+      else this.#store(name, key, undefined, { writer: "operator", note: 0 });
+    }
+  }
+
+  watch(watcher: Watcher): void {
+    this.#watchers.push(watcher);
+    for (const entry of this.bucket(watcher.bucket).values()) {
+      if (matches(watcher.filter, entry.key))
+        watcher.connection.deliver(() => watcher.receive(entry));
+    }
+  }
+
+  stopWatching(watcher: Watcher): void {
+    this.#watchers = this.#watchers.filter((one) => one !== watcher);
+  }
+
+  subscribe(subscriber: Subscriber): void {
+    this.#subscribers.push(subscriber);
+  }
+
+  unsubscribe(subscriber: Subscriber): void {
+    this.#subscribers = this.#subscribers.filter((one) => one !== subscriber);
+  }
+
+  publish(subject: string, data: Uint8Array, replyTo: string | undefined): void {
+    const tokens = subject.split(".");
+    for (const subscriber of this.#subscribers) {
+      if (!matchTokens(subscriber.filter, tokens) || this.world.chance(this.loss)) continue;
+      subscriber.connection.deliver(() => subscriber.receive(subject, data, replyTo));
+    }
+  }
+
+  /** A connection is gone, and with it what it had set up here. */
+  dropped(connection: SimConnection): void {
+    const others = (one: { connection: SimConnection }) => one.connection !== connection;
+    this.#subscribers = this.#subscribers.filter(others);
+    this.#readers = this.#readers.filter(others);
+    this.#watchers = this.#watchers.filter(others);
+  }
+
+  stop(): void {
+    this.up = false;
+    for (const connection of this.connections) connection.cut(this.world.between(0, 50));
+  }
+
+  start(): void {
+    this.up = true;
+    for (const connection of this.connections) {
+      this.world.after(this.world.between(0, 2_500), () => connection.restore());
+    }
+  }
+
+  #store(
+    name: BucketName,
+    key: string,
+    value: Uint8Array | undefined,
+    { writer, note }: { writer: string; note: number },
+  ): Entry {
+    this.#revision += 1;
+    const entry = { key, value, revision: this.#revision };
+    this.bucket(name).set(key, entry);
+    this.observer?.written(name, entry, writer, note);
+    for (const watcher of this.#watchers) {
+      if (watcher.bucket === name && matches(watcher.filter, key)) {
+        watcher.connection.deliver(() => watcher.receive(entry));
+      }
+    }
+    return entry;
+  }
+}
+
+export function matches(filter: readonly string[], subject: string): boolean {
+  return matchTokens(filter, subject.split("."));
+}
+
+function matchTokens(filter: readonly string[], tokens: readonly string[]): boolean {
+  for (let i = 0; i < filter.length; i++) {
+    if (filter[i] === ">") return tokens.length > i;
+    if (tokens[i] === undefined) return false;
+    if (filter[i] !== "*" && filter[i] !== tokens[i]) return false;
+  }
+  return tokens.length === filter.length;
+}

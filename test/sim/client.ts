@@ -1,0 +1,307 @@
+/** The contracts of internal/bus over a simulated connection. */
+import type {
+  Appender,
+  Bucket,
+  Entry,
+  LogHandler,
+  LogReader,
+  Messages,
+  PutOutcome,
+  Received,
+  Subscription,
+} from "../../internal/bus/contract.ts";
+import { HoldfastError } from "../../internal/status/errors.ts";
+import type { BucketName } from "../../streams/layout.ts";
+import { matches, type Reader, type Subscriber, type Watcher } from "./broker.ts";
+import type { SimConnection } from "./connection.ts";
+
+const WINDOW = 64;
+const MAX_BACKLOG = 1_000;
+
+interface Appended {
+  subject: string;
+  payload: Uint8Array;
+  /** Set for what must be the first of its subject. */
+  messageId: string | undefined;
+  settled: (sequence: number, first: boolean) => void;
+  sent: boolean;
+  done: boolean;
+}
+
+export class SimAppender implements Appender {
+  readonly #connection: SimConnection;
+  #queue: Appended[] = [];
+  #held = false;
+  #ids = 0;
+
+  constructor(connection: SimConnection) {
+    this.#connection = connection;
+    connection.watch((connected) => {
+      // What is not acknowledged may be stored or lost; it is sent again in any case.
+      for (const item of this.#queue) item.sent = false;
+      if (connected) this.#pump();
+    });
+  }
+
+  get ready(): boolean {
+    return this.#queue.length < MAX_BACKLOG;
+  }
+
+  get backlog(): number {
+    return this.#queue.length;
+  }
+
+  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
+    this.#add(subject, payload, undefined, (sequence) => stored?.(sequence));
+  }
+
+  appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
+    const messageId = `${this.#connection.process.name} ${this.#ids++}`;
+    this.#add(subject, payload, messageId, (_, first) => done?.(first));
+  }
+
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#pump();
+  }
+
+  discard(): void {
+    for (const item of this.#queue) item.done = true;
+    this.#queue = [];
+  }
+
+  #add(
+    subject: string,
+    payload: Uint8Array,
+    messageId: string | undefined,
+    settled: Appended["settled"],
+  ): void {
+    this.#queue.push({ subject, payload, messageId, settled, sent: false, done: false });
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#held || !this.#connection.connected) return;
+    for (let i = 0; i < Math.min(WINDOW, this.#queue.length); i++) {
+      const item = this.#queue[i]!;
+      if (!item.sent) this.#send(item);
+    }
+  }
+
+  #send(item: Appended): void {
+    const { broker } = this.#connection;
+    item.sent = true;
+    this.#connection.send(() => {
+      let sequence = 0;
+      let first = true;
+      if (item.messageId === undefined) sequence = broker.append(item.subject, item.payload);
+      else first = broker.appendFirst(item.subject, item.payload, item.messageId);
+      this.#connection.deliver(() => {
+        if (item.done) return;
+        item.done = true;
+        this.#queue.splice(this.#queue.indexOf(item), 1);
+        item.settled(sequence, first);
+        this.#pump();
+      });
+    });
+  }
+}
+
+export class SimLogReader implements LogReader {
+  readonly #connection: SimConnection;
+
+  constructor(connection: SimConnection) {
+    this.#connection = connection;
+  }
+
+  read(partition: number, after: number, handler: LogHandler): Subscription {
+    const connection = this.#connection;
+    let position = after;
+    let stopped = false;
+    const reader: Reader = {
+      connection,
+      partition,
+      receive({ sequence, data }) {
+        if (stopped || sequence <= position) return;
+        position = sequence;
+        handler.record(sequence, data);
+      },
+    };
+    const opening = connection.whenOpen(() =>
+      connection.send(() => {
+        if (!stopped) connection.broker.read(reader, position);
+      }),
+    );
+    return {
+      stop() {
+        stopped = true;
+        opening.stop();
+        connection.broker.stopReading(reader);
+      },
+    };
+  }
+
+  lastSequence(partition: number): Promise<number> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => broker.partitions[partition]!.at(-1)?.sequence ?? 0);
+  }
+}
+
+export class SimBucket implements Bucket {
+  readonly #connection: SimConnection;
+  readonly #name: BucketName;
+  /** Noted with every write when it is sent, for the observer. */
+  readonly #note: (key: string) => number;
+  readonly #writing = new Set<string>();
+
+  constructor(connection: SimConnection, name: BucketName, note: (key: string) => number) {
+    this.#connection = connection;
+    this.#name = name;
+    this.#note = note;
+  }
+
+  get(key: string): Promise<Entry | undefined> {
+    return this.#connection.ask(() => this.#entries.get(key));
+  }
+
+  getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    return this.#connection.ask(() => keys.map((key) => this.#entries.get(key)));
+  }
+
+  /** In two steps, since a real listing is no snapshot either. */
+  async *list(filter: string): AsyncIterable<Entry> {
+    const tokens = filter.split(".");
+    const keys = await this.#connection.ask(() =>
+      [...this.#entries.keys()].filter((key) => matches(tokens, key)),
+    );
+    const half = keys.length >> 1;
+    for (const some of [keys.slice(0, half), keys.slice(half)]) {
+      if (some.length === 0) continue;
+      const entries = await this.getMany(some);
+      for (const entry of entries) if (entry !== undefined) yield entry;
+    }
+  }
+
+  watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription> {
+    const connection = this.#connection;
+    let stopped = false;
+    let opening: Subscription | undefined;
+    const watcher: Watcher = {
+      connection,
+      bucket: this.#name,
+      filter: filter.split("."),
+      receive: (entry) => {
+        if (!stopped) changed(entry);
+      },
+    };
+    const subscription = {
+      stop() {
+        stopped = true;
+        opening?.stop();
+        connection.broker.stopWatching(watcher);
+      },
+    };
+    return new Promise((resolve) => {
+      opening = connection.whenOpen(() =>
+        connection.send(() => {
+          if (stopped) return;
+          connection.broker.watch(watcher);
+          connection.deliver(() => {
+            connection.process.world.settles();
+            resolve(subscription);
+          });
+        }),
+      );
+    });
+  }
+
+  put(key: string, value: Uint8Array, expected: number, done: (outcome: PutOutcome) => void): void {
+    this.#write(key, value, expected, done);
+  }
+
+  delete(key: string, expected: number, done: (outcome: PutOutcome) => void): void {
+    this.#write(key, undefined, expected, done);
+  }
+
+  get #entries(): Map<string, Entry> {
+    return this.#connection.broker.bucket(this.#name);
+  }
+
+  #write(
+    key: string,
+    value: Uint8Array | undefined,
+    expected: number,
+    done: (outcome: PutOutcome) => void,
+  ): void {
+    const connection = this.#connection;
+    if (this.#writing.has(key)) throw new Error(`two writes of ${this.#name} ${key} at once`);
+    this.#writing.add(key);
+    const by = { writer: connection.process.name, note: this.#note(key) };
+    const settle = (outcome: PutOutcome) => {
+      if (!this.#writing.delete(key)) return;
+      lost.stop();
+      connection.process.world.settles();
+      done(outcome);
+    };
+    const lost = connection.watch((connected) => {
+      if (!connected) settle({ kind: "unknown" });
+    });
+    if (!connection.connected) {
+      connection.process.clock.after(5, () => settle({ kind: "unknown" }));
+      return;
+    }
+    connection.send(() => {
+      const outcome = connection.broker.put(this.#name, key, value, expected, by);
+      connection.deliver(() => settle(outcome));
+    });
+  }
+}
+
+export class SimMessages implements Messages {
+  readonly #connection: SimConnection;
+
+  constructor(connection: SimConnection) {
+    this.#connection = connection;
+  }
+
+  publish(subject: string, payload: Uint8Array, replyTo?: string): void {
+    if (!this.#connection.connected) return;
+    this.#connection.send(() => this.#connection.broker.publish(subject, payload, replyTo));
+  }
+
+  subscribe(subject: string, receive: (message: Received) => void): Subscription {
+    const connection = this.#connection;
+    let stopped = false;
+    const subscriber: Subscriber = {
+      connection,
+      filter: subject.split("."),
+      receive: (to, data, replyTo) => {
+        if (stopped) return;
+        const respond = (payload: Uint8Array) => {
+          if (replyTo !== undefined) this.publish(replyTo, payload);
+        };
+        receive({ subject: to, data, respond, header: () => undefined });
+      },
+    };
+    const opening = connection.whenOpen(() =>
+      connection.send(() => {
+        if (!stopped) connection.broker.subscribe(subscriber);
+      }),
+    );
+    return {
+      stop() {
+        stopped = true;
+        opening.stop();
+        connection.broker.unsubscribe(subscriber);
+      },
+    };
+  }
+
+  request(subject: string): Promise<Uint8Array> {
+    return Promise.reject(new HoldfastError("unsupported", `nothing asks ${subject} here`));
+  }
+}

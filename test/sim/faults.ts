@@ -1,0 +1,127 @@
+import type { Cluster } from "./cluster.ts";
+import type { SimConnection } from "./connection.ts";
+import type { SimProcess } from "./process.ts";
+
+interface Victim {
+  process: SimProcess;
+  connection: SimConnection;
+  kill(): void;
+}
+
+/** One fault, chosen by the seed. Each ends by itself, or is ended by `healAll`. */
+export function strike(cluster: Cluster): void {
+  const { world } = cluster;
+  const node = world.pick(cluster.liveNodes);
+  const projector = world.pick(cluster.liveProjectors);
+  const victim: Victim | undefined = world.chance(0.5) ? node : projector;
+  const kind = world.random();
+  if (victim === undefined) return;
+  const { name } = victim.process;
+  if (kind < 0.25) freeze(cluster, victim);
+  else if (kind < 0.36) cut(cluster, victim);
+  else if (kind < 0.5) {
+    const delay = world.between(500, 12_000);
+    const up = world.chance(0.7);
+    const down = !up || world.chance(0.3);
+    const which = up && down ? "all messages" : up ? "messages from" : "messages to";
+    cluster.note(`${which} ${name} are stuck for ${Math.round(delay)} ms`);
+    victim.connection.stall(delay, { up, down });
+  } else if (kind < 0.62) {
+    cluster.note(`${name} is killed`);
+    victim.kill();
+    const slot = name.slice(0, name.indexOf("_"));
+    world.after(world.between(200, 4_000), () => {
+      if (victim === node) cluster.startNode(slot);
+      else cluster.startProjector(slot);
+    });
+  } else if (kind < 0.7) {
+    const loss = world.between(0.05, 0.6);
+    cluster.note(`${Math.round(loss * 100)} % of plain messages get lost`);
+    cluster.broker.loss = loss;
+    world.after(world.between(1_000, 6_000), () => {
+      cluster.broker.loss = 0;
+    });
+  } else if (kind < 0.8) {
+    restartBroker(cluster);
+  } else if (kind < 0.86) {
+    emptyBuckets(cluster);
+  } else if (kind < 0.93) {
+    if (projector === undefined || projector.process.frozen) return;
+    cluster.note(`${projector.process.name} is stopped`);
+    void projector.stop();
+    const slot = projector.process.name.slice(0, projector.process.name.indexOf("_"));
+    world.after(world.between(0, 3_000), () => cluster.startProjector(slot));
+  } else {
+    // Everybody at once: the projectors, then perhaps a node beside them.
+    for (const one of cluster.liveProjectors) freeze(cluster, one);
+    if (node !== undefined && world.chance(0.5)) freeze(cluster, node);
+  }
+}
+
+/** Ends all faults, and sees to it that there is a projector and a node. */
+export function healAll(cluster: Cluster): void {
+  cluster.note("all faults end");
+  cluster.broker.loss = 0;
+  if (!cluster.broker.up) cluster.broker.start();
+  for (const { process, connection } of [...cluster.liveNodes, ...cluster.liveProjectors]) {
+    process.thaw();
+    if (cluster.broker.up) connection.restore();
+  }
+  if (cluster.liveProjectors.length === 0) cluster.startProjector("p0");
+}
+
+function freeze(cluster: Cluster, { process }: Victim): void {
+  if (process.frozen) return;
+  const { world } = cluster;
+  const duration = world.between(300, 12_000);
+  cluster.note(`${process.name} is frozen for ${Math.round(duration)} ms`);
+  process.freeze();
+  world.after(duration, () => {
+    if (process.frozen) cluster.note(`${process.name} goes on`);
+    process.thaw();
+  });
+}
+
+function cut(cluster: Cluster, { process, connection }: Victim): void {
+  const { world } = cluster;
+  const notice = world.chance(0.5) ? 0 : world.between(0, 6_000);
+  const duration = world.between(100, 12_000);
+  cluster.note(`${process.name} is cut off for ${Math.round(duration)} ms`);
+  connection.cut(notice);
+  world.after(duration, () => {
+    if (cluster.broker.up) connection.restore();
+  });
+}
+
+function restartBroker(cluster: Cluster): void {
+  if (!cluster.broker.up) return;
+  const { world } = cluster;
+  cluster.note("the broker is killed");
+  cluster.broker.stop();
+  world.after(world.between(100, 5_000), () => {
+    if (cluster.broker.up) return;
+    cluster.note("the broker is back");
+    cluster.broker.start();
+  });
+}
+
+/** The contents of buckets are deleted, and the projectors restarted. */
+function emptyBuckets(cluster: Cluster): void {
+  const { world, broker, fencing } = cluster;
+  const purge = world.chance(0.5);
+  const some = (["hf_route", "hf_user", "hf_checkpoint", "hf_lease"] as const).filter(() =>
+    world.chance(0.5),
+  );
+  cluster.note(
+    `${some.join(", ")} emptied${purge ? " without a trace" : ""}, projectors restarted`,
+  );
+  for (const projector of cluster.liveProjectors) {
+    projector.kill();
+    const { name } = projector.process;
+    cluster.startProjector(name.slice(0, name.indexOf("_")));
+  }
+  for (const bucket of some) {
+    broker.empty(bucket, purge);
+    fencing.emptied(bucket);
+  }
+}

@@ -1,0 +1,87 @@
+import type { Entry } from "../../internal/bus/contract.ts";
+import type { BucketName } from "../../streams/layout.ts";
+import { type Checkpoint, decodeJson, type Lease, type Route } from "../../streams/records.ts";
+import type { WriteObserver } from "./broker.ts";
+
+/**
+ * What "at most one owner's writes take effect" means, checked at each write that does. Every taking
+ * of a lease begins a new epoch of its partition; a write belongs to the epoch that its writer
+ * had last taken when it sent the write. Then
+ *
+ * - the writes of one key take effect in the order of their epochs: once a newer owner has written
+ *   a key, no write of an older owner to it does;
+ * - a route never goes back: its log sequence only grows;
+ * - a checkpoint never moves in the name of an older owner once a newer one has claimed it, and
+ *   never promises more than is stored: `check` compares at the end.
+ */
+export class FencingCheck implements WriteObserver {
+  readonly #violate: (text: string) => void;
+  /** By partition: who holds the lease, and the number of takings so far. */
+  readonly #leases = new Map<string, { owner: string; epoch: number }>();
+  /** By "<writer> <partition>": the newest epoch of this writer. */
+  readonly #epochs = new Map<string, number>();
+  /** By "<bucket> <key>". */
+  readonly #last = new Map<string, { epoch: number; sequence: number }>();
+  /** Writes by someone who did not hold the lease any more: those that did no harm, and those refused. */
+  readonly late = { stored: 0, refused: 0 };
+
+  constructor(violate: (text: string) => void) {
+    this.#violate = violate;
+  }
+
+  /** The epoch of a write that this writer sends now. */
+  epochOf(writer: string, key: string): number {
+    return this.#epochs.get(`${writer} ${partitionOf(key)}`) ?? 0;
+  }
+
+  refused(bucket: BucketName, key: string, writer: string): void {
+    if (bucket !== "hf_route" && bucket !== "hf_checkpoint") return;
+    if (this.#leases.get(partitionOf(key))?.owner !== writer) this.late.refused += 1;
+  }
+
+  written(bucket: BucketName, entry: Entry, writer: string, epoch: number): void {
+    if (entry.value === undefined) {
+      this.#last.delete(`${bucket} ${entry.key}`);
+      return;
+    }
+    if (bucket === "hf_lease") this.#lease(entry.key, decodeJson<Lease>(entry.value));
+    if (bucket === "hf_route") {
+      this.#inOrder(bucket, entry.key, writer, epoch, decodeJson<Route>(entry.value).sequence);
+    }
+    if (bucket === "hf_checkpoint") {
+      this.#inOrder(bucket, entry.key, writer, epoch, decodeJson<Checkpoint>(entry.value).sequence);
+    }
+  }
+
+  /** An operator has emptied a bucket: what follows begins anew. */
+  emptied(bucket: BucketName): void {
+    for (const key of this.#last.keys()) if (key.startsWith(`${bucket} `)) this.#last.delete(key);
+  }
+
+  #lease(partition: string, { owner }: Lease): void {
+    const before = this.#leases.get(partition) ?? { owner: "", epoch: 0 };
+    if (owner === before.owner) return;
+    const epoch = before.epoch + (owner === "" ? 0 : 1);
+    this.#leases.set(partition, { owner, epoch });
+    if (owner !== "") this.#epochs.set(`${owner} ${partition}`, epoch);
+  }
+
+  #inOrder(bucket: BucketName, key: string, writer: string, epoch: number, sequence: number): void {
+    const last = this.#last.get(`${bucket} ${key}`);
+    if (this.#leases.get(partitionOf(key))?.owner !== writer) this.late.stored += 1;
+    if (last !== undefined && epoch < last.epoch) {
+      this.#violate(
+        `${bucket} ${key}: ${writer} of epoch ${epoch} wrote after epoch ${last.epoch}`,
+      );
+    }
+    if (last !== undefined && sequence < last.sequence) {
+      this.#violate(`${bucket} ${key}: went back from ${last.sequence} to ${sequence}`);
+    }
+    this.#last.set(`${bucket} ${key}`, { epoch, sequence });
+  }
+}
+
+function partitionOf(key: string): string {
+  const dot = key.indexOf(".");
+  return dot < 0 ? key : key.slice(0, dot);
+}

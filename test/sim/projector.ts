@@ -1,0 +1,57 @@
+import { Projector } from "../../internal/projector/service.ts";
+import type { Broker } from "./broker.ts";
+import { SimAppender, SimBucket, SimLogReader, SimMessages } from "./client.ts";
+import { SimConnection } from "./connection.ts";
+import { SimProcess } from "./process.ts";
+
+/** A projector process: the real service over simulated adapters. */
+export class SimProjector {
+  readonly process: SimProcess;
+  readonly connection: SimConnection;
+  readonly appender: SimAppender;
+  readonly projector: Projector;
+
+  /** `note`: what to note with a write of a key, when it is sent. */
+  constructor(
+    name: string,
+    broker: Broker,
+    partitions: number,
+    note: (writer: string, key: string) => number,
+    warn: (text: string) => void,
+  ) {
+    this.process = new SimProcess(broker.world, name);
+    this.connection = new SimConnection(this.process, broker);
+    this.appender = new SimAppender(this.connection);
+    const bucket = (bucketName: "hf_route" | "hf_user" | "hf_lease" | "hf_checkpoint") =>
+      new SimBucket(this.connection, bucketName, (key) => note(name, key));
+    this.projector = new Projector({
+      id: name,
+      partitions,
+      clock: this.process.clock,
+      log: { info: () => {}, warn: (_: unknown, text?: string) => warn(text ?? "") },
+      appender: this.appender,
+      reader: new SimLogReader(this.connection),
+      buckets: {
+        route: bucket("hf_route"),
+        user: bucket("hf_user"),
+        lease: bucket("hf_lease"),
+        checkpoint: bucket("hf_checkpoint"),
+      },
+      messages: new SimMessages(this.connection),
+      link: this.connection,
+    });
+    void this.projector.start();
+  }
+
+  /** As on SIGTERM: hands over, then ends. */
+  async stop(): Promise<void> {
+    await this.projector[Symbol.asyncDispose]();
+    this.process.world.after(20, () => this.kill());
+  }
+
+  kill(): void {
+    this.process.kill();
+    this.connection.broker.connections.delete(this.connection);
+    this.connection.broker.dropped(this.connection);
+  }
+}

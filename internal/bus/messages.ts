@@ -98,10 +98,6 @@ class NatsReceived implements Received {
     return this.#message.headers?.get(name) || undefined;
   }
 
-  header(name: string): string | undefined {
-    return this.#message.headers?.get(name) || undefined;
-  }
-
   respond(payload: Uint8Array): void {
     const { reply } = this.#message;
     if (reply) this.#messages.publish(reply, payload);

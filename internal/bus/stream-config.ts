@@ -1,0 +1,115 @@
+/** The layout (streams/layout.ts) in JetStream's terms. */
+import {
+  DiscardPolicy,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamUpdateConfig,
+} from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
+import type { BucketSpec, StreamSpec } from "../../streams/layout.ts";
+
+/** The fields the gateway depends on; others are the operator's. */
+export type WantedConfig = Pick<
+  StreamConfig,
+  | "name"
+  | "subjects"
+  | "retention"
+  | "storage"
+  | "discard"
+  | "max_age"
+  | "max_bytes"
+  | "max_msgs"
+  | "max_msgs_per_subject"
+  | "num_replicas"
+  | "allow_direct"
+  | "republish"
+> &
+  Partial<Pick<StreamUpdateConfig, "allow_rollup_hdrs" | "deny_delete">>;
+
+const COMMON = {
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  max_msgs: -1,
+  allow_direct: true,
+};
+
+export function streamConfig(spec: StreamSpec): WantedConfig {
+  return {
+    ...COMMON,
+    name: spec.name,
+    subjects: spec.subjects,
+    discard: DiscardPolicy.Old,
+    max_age: nanos(spec.maxAgeMs),
+    max_bytes: spec.maxBytes,
+    max_msgs_per_subject: spec.maxMessagesPerSubject,
+    num_replicas: spec.replicas,
+    ...(spec.republish && { republish: { src: spec.republish.from, dest: spec.republish.to } }),
+  };
+}
+
+/** A bucket is a stream that keeps the newest message of each subject; NATS tools know it as such. */
+export function bucketConfig(spec: BucketSpec): WantedConfig {
+  return {
+    ...COMMON,
+    name: bucketStream(spec.name),
+    subjects: [`$KV.${spec.name}.>`],
+    discard: DiscardPolicy.New,
+    max_age: nanos(spec.ttlMs),
+    max_bytes: -1,
+    max_msgs_per_subject: 1,
+    num_replicas: spec.replicas,
+    allow_rollup_hdrs: true,
+    deny_delete: true,
+  };
+}
+
+/** The stream behind a bucket. */
+export function bucketStream(bucket: string): string {
+  return `KV_${bucket}`;
+}
+
+export interface Difference {
+  stream: string;
+  field: string;
+  wanted: string;
+  found: string;
+  /** Whether the server can change it on an existing stream. */
+  fixed: boolean;
+}
+
+const FIXED_FIELDS: readonly string[] = ["retention", "storage"];
+
+/** Where an existing stream is not as wanted. */
+export function differences(wanted: WantedConfig, found: StreamConfig): Difference[] {
+  const list: Difference[] = [];
+  const compare = (field: string, want: unknown, have: unknown, fixed: boolean) => {
+    const [wantedText, foundText] = [canonical(want), canonical(have)];
+    if (wantedText === foundText) return;
+    list.push({ stream: wanted.name, field, wanted: wantedText, found: foundText, fixed });
+  };
+  const have = new Map<string, unknown>(Object.entries(found));
+  for (const [field, value] of Object.entries(wanted)) {
+    compare(field, value, have.get(field), FIXED_FIELDS.includes(field));
+  }
+  if (wanted.republish === undefined) compare("republish", undefined, found.republish, false);
+  // Neither gives its messages numbers of its own, nor takes a publish.
+  compare("mirror", undefined, found.mirror?.name, true);
+  compare("sealed", false, found.sealed, true);
+  return list;
+}
+
+function canonical(value: unknown): string {
+  if (value === undefined || value === false) return "none";
+  if (Array.isArray(value)) return value.toSorted().join(", ");
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).filter(
+      ([, part]) => part !== undefined && part !== false,
+    );
+    return entries
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, part]) => `${key}=${part}`)
+      .join(" ");
+  }
+  return String(value);
+}

@@ -1,0 +1,163 @@
+import { jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readDeployment } from "../../internal/bus/deployment.ts";
+import { reconcile } from "../../internal/bus/reconcile.ts";
+import { buckets, type LayoutOptions, streams } from "../../streams/layout.ts";
+import { channelInSubject, channelLiveSubject } from "../../streams/subjects.ts";
+import { type TestNats, testNats } from "../support/nats.ts";
+import { bytes, connectTo, type TestConnection } from "./support.ts";
+
+const OPTIONS: LayoutOptions = {
+  partitions: 8,
+  logStreams: 2,
+  replicas: 1,
+  logMaxBytes: 64 * 1024 * 1024,
+};
+const NAMES = [
+  ...buckets(OPTIONS).map(({ name }) => `KV_${name}`),
+  ...streams(OPTIONS).map(({ name }) => name),
+].toSorted();
+
+let nats: TestNats;
+let connection: TestConnection;
+const manager = () => jetstreamManager(connection.nc);
+
+beforeEach(async () => {
+  nats = await testNats();
+  connection = await connectTo(nats);
+});
+
+afterEach(async () => {
+  await connection?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+describe("an empty server", () => {
+  test("gets every stream and bucket, and a second run changes nothing", async () => {
+    const { created, changed } = await reconcile(connection.nc, OPTIONS);
+    expect(created.toSorted()).toEqual(NAMES);
+    expect(changed).toEqual([]);
+    expect(await reconcile(connection.nc, OPTIONS)).toEqual({ created: [], changed: [] });
+  });
+
+  test("can be set up by several processes at once", async () => {
+    await using other = await connectTo(nats);
+    await Promise.all([connection, other, connection].map(({ nc }) => reconcile(nc, OPTIONS)));
+    expect(await reconcile(other.nc, OPTIONS)).toEqual({ created: [], changed: [] });
+  });
+
+  test("has buckets that any NATS tool can read", async () => {
+    await reconcile(connection.nc, OPTIONS);
+    const kv = await new Kvm(connection.nc).open("hf_app", { allow_direct: true });
+    await kv.put("demo", "{}");
+    expect((await kv.get("demo"))?.string()).toBe("{}");
+    expect(await kv.status()).toMatchObject({ history: 1, ttl: 0, storage: "file", replicas: 1 });
+  });
+
+  test("republishes what is sent to a room, with its number", async () => {
+    await reconcile(connection.nc, OPTIONS);
+    const room = { kind: "room", app: "demo", id: "lobby" } as const;
+    const got: (string | undefined)[] = [];
+    connection.nc.subscribe(channelLiveSubject(room), {
+      callback: (_, message) => void got.push(message.headers?.get("Nats-Sequence")),
+    });
+    connection.nc.publish(channelInSubject(room), bytes("hello"));
+    await connection.nc.flush();
+    await connection.nc.flush();
+    expect(got).toEqual(["1"]);
+  });
+});
+
+describe("a server that was set up before", () => {
+  test("gets new limits where they have changed", async () => {
+    await reconcile(connection.nc, OPTIONS);
+    const jsm = await manager();
+    await jsm.streams.delete("HF_ROOM");
+    const subjects = ["hf.chan.in.>"];
+    await jsm.streams.add({ name: "HF_ROOM", subjects, max_msgs_per_subject: 5, max_age: 3e11 });
+    const { created, changed } = await reconcile(connection.nc, { ...OPTIONS, logMaxBytes: 1e8 });
+    expect(created).toEqual([]);
+    expect(changed.toSorted()).toEqual([
+      "HF_LOG_0: max_bytes 67108864 → 100000000",
+      "HF_LOG_1: max_bytes 67108864 → 100000000",
+      "HF_ROOM: allow_direct none → true",
+      "HF_ROOM: max_msgs_per_subject 5 → 1000",
+      "HF_ROOM: republish none → dest=hf.chan.live.> src=hf.chan.in.>",
+      "HF_UPLINK: max_bytes 67108864 → 100000000",
+    ]);
+    expect((await jsm.streams.info("HF_LOG_0")).config.max_bytes).toBe(1e8);
+  });
+
+  test("keeps what the operator has set besides", async () => {
+    await reconcile(connection.nc, OPTIONS);
+    const jsm = await manager();
+    await jsm.streams.update("HF_LOG_0", { description: "the log", max_bytes: 1 });
+    await reconcile(connection.nc, OPTIONS);
+    const { config } = await jsm.streams.info("HF_LOG_0");
+    expect(config).toMatchObject({ description: "the log", max_bytes: OPTIONS.logMaxBytes });
+  });
+
+  test("is left as it is when something cannot be changed; every such field is named", async () => {
+    const jsm = await manager();
+    const storage = StorageType.Memory;
+    await jsm.streams.add({ name: "HF_LOG_0", subjects: ["hf.log.0.>"], storage });
+    await jsm.streams.add({ name: "KV_hf_route", subjects: ["$KV.hf_route.>"], storage });
+    const retention = RetentionPolicy.Workqueue;
+    await jsm.streams.add({ name: "HF_UPLINK", subjects: ["hf.up.>"], retention });
+    const failure = reconcile(connection.nc, OPTIONS);
+    await expect(failure).rejects.toMatchObject({ code: "conflict" });
+    await expect(failure).rejects.toThrow(
+      [
+        "existing streams cannot be changed to what is needed:",
+        "  - KV_hf_route: storage is memory, must be file",
+        "  - HF_LOG_0: storage is memory, must be file",
+        "  - HF_UPLINK: retention is workqueue, must be limits",
+      ].join("\n"),
+    );
+    const names = await jsm.streams.names().next();
+    expect(names.toSorted()).toEqual(["HF_LOG_0", "HF_UPLINK", "KV_hf_route"]);
+  });
+
+  test("says which of its streams overlaps with a stranger's", async () => {
+    await (await manager()).streams.add({ name: "OTHERS", subjects: ["hf.up.*.*"] });
+    await expect(reconcile(connection.nc, OPTIONS)).rejects.toThrow(/cannot create HF_UPLINK/);
+  });
+});
+
+describe("the constants of a deployment", () => {
+  test("are those of the first start, for every role to read", async () => {
+    expect(await readDeployment(connection.nc)).toBeUndefined();
+    await reconcile(connection.nc, OPTIONS);
+    expect(await readDeployment(connection.nc)).toEqual({ partitions: 8, logStreams: 2 });
+  });
+
+  test("cannot be changed by a later start, which is told both numbers", async () => {
+    await reconcile(connection.nc, OPTIONS);
+    const failure = reconcile(connection.nc, { ...OPTIONS, partitions: 16, logStreams: 4 });
+    await expect(failure).rejects.toMatchObject({ code: "conflict" });
+    await expect(failure).rejects.toThrow(/set up with 8 partitions and cannot be run with 16/);
+    await expect(failure).rejects.toThrow(/set up with 2 log streams and cannot be run with 4/);
+    expect(await reconcile(connection.nc, OPTIONS)).toEqual({ created: [], changed: [] });
+  });
+
+  test("are the same for all when two first starts disagree", async () => {
+    const outcomes = await Promise.allSettled([
+      reconcile(connection.nc, OPTIONS),
+      reconcile(connection.nc, { ...OPTIONS, partitions: 16 }),
+    ]);
+    expect(outcomes.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
+  });
+
+  test("must give every log stream a partition", async () => {
+    await expect(reconcile(connection.nc, { ...OPTIONS, logStreams: 9 })).rejects.toMatchObject({
+      code: "invalid",
+    });
+  });
+});
+
+test("more copies than the server can keep is a clear error", async () => {
+  const failure = reconcile(connection.nc, { ...OPTIONS, replicas: 3 });
+  await expect(failure).rejects.toMatchObject({ code: "unsupported" });
+  await expect(failure).rejects.toThrow(/KV_hf_meta: replicas > 1/);
+});

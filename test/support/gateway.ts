@@ -8,7 +8,7 @@ import { eventually } from "./eventually.ts";
 
 export const DEV_KEY = "k";
 
-type LogLine = { msg?: string; [field: string]: unknown };
+export type LogLine = { msg?: string; [field: string]: unknown };
 
 export interface GatewayProcess {
   readonly child: ChildProcess;

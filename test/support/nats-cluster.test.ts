@@ -29,7 +29,9 @@ test("a stream with three copies keeps every message when its leader is killed, 
   });
 });
 
-test("a frozen leader is passed over, and goes on with the rest when it thaws", async () => {
+test("a frozen leader is passed over, and goes on with the rest when it thaws", {
+  timeout: 60_000,
+}, async () => {
   await using connection = await connect({
     servers: cluster.urls,
     maxReconnectAttempts: -1,

@@ -11,8 +11,8 @@
 import { randomBytes } from "node:crypto";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { freePort } from "../../internal/nats-server/free-port.ts";
 import { eventually } from "./eventually.ts";
+import { freePorts } from "./free-ports.ts";
 import { startTestServer, type TestNats, type TestNatsSpec } from "./nats.ts";
 
 const SIZE = 3;
@@ -60,7 +60,7 @@ async function startMember(spec: TestNatsSpec): Promise<ClusterServer> {
 
 async function clusterSpecs(): Promise<TestNatsSpec[]> {
   const id = randomBytes(4).toString("hex");
-  const ports = await distinctPorts(2 * SIZE);
+  const ports = await freePorts(2 * SIZE);
   const clientPorts = ports.slice(0, SIZE);
   const routePorts = ports.slice(SIZE);
   return clientPorts.map((port, index) => ({
@@ -76,12 +76,6 @@ async function clusterSpecs(): Promise<TestNatsSpec[]> {
     },
     hostNetwork: true,
   }));
-}
-
-async function distinctPorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort());
-  return [...ports];
 }
 
 /** A server greets clients before the cluster has a leader, and without one no stream can be made. */

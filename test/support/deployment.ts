@@ -1,0 +1,132 @@
+/**
+ * A whole deployment: each role in processes of its own against one NATS, as an operator runs it.
+ *
+ *     await using deployment = await startDeployment({ natsUrls: [nats.url], access: 2, projectors: 2 });
+ *     await deployment.access[0].kill();
+ */
+import { eventually } from "./eventually.ts";
+import { freePorts } from "./free-ports.ts";
+import { call, type GatewayProcess, type LogLine, ready, startGateway } from "./gateway.ts";
+
+export interface DeploymentOptions {
+  natsUrls: readonly string[];
+  access: number;
+  projectors: number;
+  /** For every process. */
+  env?: Record<string, string>;
+}
+
+/** A process of a deployment, which keeps its name and its ports however often it is started. */
+export interface Member {
+  readonly name: string;
+  /** The present run, or the last one. */
+  readonly process: GatewayProcess;
+  /** What all of its runs logged. */
+  log(): LogLine[];
+  /** Starts it, and resolves when its process runs; it may not serve yet. */
+  start(): Promise<void>;
+  /** Ends it with SIGKILL. */
+  kill(): Promise<void>;
+  /** SIGSTOP and SIGCONT. */
+  freeze(): void;
+  thaw(): void;
+}
+
+export interface AccessMember extends Member {
+  /** "ws://127.0.0.1:<port>/connect". */
+  readonly wsUrl: string;
+}
+
+export interface Deployment extends AsyncDisposable {
+  readonly control: Member;
+  readonly push: Member;
+  readonly access: readonly AccessMember[];
+  readonly projectors: readonly Member[];
+  /** Base URLs of the two APIs. */
+  readonly controlUrl: string;
+  readonly pushUrl: string;
+}
+
+/** Resolves when control and push are ready and control knows every access node. */
+export async function startDeployment(options: DeploymentOptions): Promise<Deployment> {
+  await using started = new AsyncDisposableStack();
+  const ports = await freePorts(2 + 2 * options.access);
+  const nextListen = () => `127.0.0.1:${ports.pop()}`;
+  const member = async (role: string, name: string, env: Record<string, string> = {}) =>
+    started.use(
+      await startMember(role, name, {
+        HOLDFAST_NATS_URL: options.natsUrls.join(","),
+        HOLDFAST_NODE_NAME: name,
+        ...options.env,
+        ...env,
+      }),
+    );
+  const several = <T>(count: number, start: (number: number) => Promise<T>) =>
+    Promise.all(Array.from({ length: count }, (_, index) => start(index + 1)));
+
+  const controlListen = nextListen();
+  const pushListen = nextListen();
+  const [control, push, projectors, access] = await Promise.all([
+    member("control", "control", { HOLDFAST_CONTROL_LISTEN: controlListen }),
+    member("push", "push", { HOLDFAST_PUSH_LISTEN: pushListen }),
+    several(options.projectors, (number) => member("projector", `projector${number}`)),
+    several(options.access, async (number): Promise<AccessMember> => {
+      const wsListen = nextListen();
+      const env = { HOLDFAST_WS_LISTEN: wsListen, HOLDFAST_TCP_LISTEN: nextListen() };
+      const started = await member("access", `access${number}`, env);
+      return Object.assign(started, { wsUrl: `ws://${wsListen}/connect` });
+    }),
+  ]);
+  const controlUrl = `http://${controlListen}`;
+  const pushUrl = `http://${pushListen}`;
+  await Promise.all([ready(controlUrl), ready(pushUrl)]);
+  await eventually("every access node is known", async () => {
+    return (await listNodes(pushUrl)).length === options.access;
+  });
+
+  const running = started.move();
+  return {
+    control,
+    push,
+    access,
+    projectors,
+    controlUrl,
+    pushUrl,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function startMember(
+  role: string,
+  name: string,
+  env: Record<string, string>,
+): Promise<Member & AsyncDisposable> {
+  let process = await startGateway(role, env);
+  const earlier: LogLine[] = [];
+  return {
+    name,
+    get process() {
+      return process;
+    },
+    log: () => [...earlier, ...process.lines],
+    async start() {
+      await process.stop("SIGKILL");
+      earlier.push(...process.lines);
+      await process[Symbol.asyncDispose]();
+      process = await startGateway(role, env);
+    },
+    kill: () => process.stop("SIGKILL"),
+    freeze: () => process.signal("SIGSTOP"),
+    thaw: () => process.signal("SIGCONT"),
+    [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
+  };
+}
+
+/** The live access nodes, as the directory shows them. */
+async function listNodes(pushUrl: string): Promise<{ node: string }[]> {
+  const method = "holdfast.directory.v1.DirectoryService/ListNodes";
+  const { nodes = [] } = await call<{ nodes?: { node: string }[] }>(pushUrl, method, {
+    app: "demo",
+  });
+  return nodes;
+}

@@ -1,0 +1,185 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CLOSE } from "../../internal/status/close.ts";
+import { eventually } from "../support/eventually.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { tokenOf } from "./fakes.ts";
+import { type LoggedIn, startNode, type TestNode } from "./node.ts";
+import { drain, undrain } from "./orders.ts";
+
+let clock: VirtualClock;
+let at: TestNode;
+
+beforeEach(async () => {
+  clock = new VirtualClock();
+  at = await startNode({ clock });
+});
+
+afterEach(() => at[Symbol.asyncDispose]());
+
+const SECOND = 1_000;
+
+/** The clock is virtual and the sockets are not: a ping's pong shows that all sent before was handled. */
+async function ping({ client }: LoggedIn, foreground = true): Promise<number> {
+  client.send({ ping: { foreground } });
+  return (await client.next("pong")).heartbeatSeconds;
+}
+
+async function closeCode({ client }: Pick<LoggedIn, "client">): Promise<number> {
+  return (await client.next("close")).code;
+}
+
+describe("a client that does not log in", () => {
+  test("is closed after 5 seconds", async () => {
+    const client = await at.connect();
+    clock.advance(4.8 * SECOND);
+    expect(client.queue).toEqual([]);
+    clock.advance(0.5 * SECOND);
+    expect(await closeCode({ client })).toBe(CLOSE["login-timeout"].code);
+  });
+
+  test("is closed after 5 seconds on TCP too, where not even the magic has come", async () => {
+    const client = await at.connect({ protocol: "tcp" });
+    clock.advance(5.3 * SECOND);
+    expect(await closeCode({ client })).toBe(CLOSE["login-timeout"].code);
+  });
+
+  test("is closed when the log takes longer than that to store it", async () => {
+    at.log.holding = true;
+    const client = await at.connect();
+    client.send({ login: { token: tokenOf({}) } });
+    await eventually("the log is told", () => at.log.entries.length === 1);
+    clock.advance(5.3 * SECOND);
+    expect(await closeCode({ client })).toBe(CLOSE["login-timeout"].code);
+    expect(at.log.ends("d1")).toEqual(["login-timeout"]);
+  });
+});
+
+describe("a silent client", () => {
+  test("is closed after two and a half heartbeats", async () => {
+    const session = await at.login();
+    clock.advance(74 * SECOND);
+    expect(at.node.connections).toBe(1);
+    clock.advance(1.5 * SECOND);
+    expect(await closeCode(session)).toBe(CLOSE.idle.code);
+    expect(at.log.ends("d1")).toEqual(["idle"]);
+  });
+
+  test("is not closed while it pings", async () => {
+    const session = await at.login();
+    for (let i = 0; i < 5; i += 1) {
+      clock.advance(60 * SECOND);
+      expect(await ping(session)).toBe(0);
+    }
+    expect(at.node.connections).toBe(1);
+  });
+
+  test("may be silent for longer in the background, until it is in the foreground again", async () => {
+    const session = await at.login();
+    expect(await ping(session, false)).toBe(120);
+    clock.advance(290 * SECOND);
+    expect(at.node.connections).toBe(1);
+    expect(await ping(session, true)).toBe(0);
+    clock.advance(76 * SECOND);
+    expect(await closeCode(session)).toBe(CLOSE.idle.code);
+  });
+
+  test("is not taken for silent because the node itself was stopped", async () => {
+    const session = await at.login();
+    clock.stall(200 * SECOND);
+    clock.advance(1 * SECOND);
+    await ping(session);
+    expect(at.node.connections).toBe(1);
+  });
+});
+
+describe("a token", () => {
+  const withToken = (lifeMs: number) => at.login({ expiresAtMs: clock.now() + lifeMs });
+
+  async function pingFor(session: LoggedIn, seconds: number): Promise<void> {
+    for (let left = seconds; left > 0; left -= 20) {
+      clock.advance(Math.min(20, left) * SECOND);
+      await ping(session);
+    }
+  }
+
+  test("that expires ends the connection", async () => {
+    const session = await withToken(100 * SECOND);
+    await pingFor(session, 99);
+    clock.advance(1.5 * SECOND);
+    expect(await closeCode(session)).toBe(CLOSE["token-expired"].code);
+  });
+
+  test("that was refreshed in time does not", async () => {
+    const session = await withToken(100 * SECOND);
+    const token = tokenOf({ expiresAtMs: clock.now() + 200 * SECOND });
+    session.client.send({ refresh: { token } });
+    await pingFor(session, 190);
+    expect(at.node.connections).toBe(1);
+    clock.advance(15 * SECOND);
+    expect(await closeCode(session)).toBe(CLOSE["token-expired"].code);
+  });
+
+  test("that is refreshed with a shorter one expires with that", async () => {
+    const session = await withToken(100 * SECOND);
+    const token = tokenOf({ expiresAtMs: clock.now() + 10 * SECOND });
+    session.client.send({ refresh: { token } });
+    await ping(session);
+    clock.advance(11 * SECOND);
+    expect(await closeCode(session)).toBe(CLOSE["token-expired"].code);
+  });
+
+  test.each([
+    ["another app", { app: "bank" }],
+    ["another device", { device: "d2" }],
+    ["another user", { user: "bob" }],
+  ])("cannot be refreshed with one for %s", async (_, other) => {
+    const { client } = await at.login();
+    client.send({ refresh: { token: tokenOf(other) } });
+    const close = await client.next("close");
+    expect(close.code).toBe(CLOSE["token-invalid"].code);
+    expect(close.reason).toContain("another app, device or user");
+  });
+
+  test.each([
+    ["expired", "token-expired"],
+    ["forged", "token-invalid"],
+  ] as const)("cannot be refreshed with one that is %s", async (token, reason) => {
+    const { client } = await at.login();
+    client.send({ refresh: { token } });
+    expect((await client.next("close")).code).toBe(CLOSE[reason].code);
+  });
+});
+
+describe("a drain", () => {
+  test("asks each client to leave, and closes those that stay, spread over the time given", async () => {
+    const sessions = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => at.login({ device: `d${i}` })),
+    );
+    at.log.events.order(drain(60_000));
+    const times = await Promise.all(
+      sessions.map(async ({ client }) => (await client.next("drain")).withinMs),
+    );
+    expect(Math.max(...times)).toBeLessThanOrEqual(60_000);
+    expect(new Set(times).size).toBeGreaterThan(10);
+    clock.advance(30 * SECOND);
+    const early = times.filter((ms) => ms <= 29_500).length;
+    const late = times.filter((ms) => ms > 30_000).length;
+    expect(at.node.connections).toBeGreaterThanOrEqual(late);
+    expect(at.node.connections).toBeLessThanOrEqual(sessions.length - early);
+    clock.advance(31 * SECOND);
+    expect(at.node.connections).toBe(0);
+    for (const session of sessions) {
+      expect(await closeCode(session)).toBe(CLOSE["going-away"].code);
+    }
+  });
+
+  test("that is taken back closes nobody", async () => {
+    const session = await at.login();
+    at.log.events.order(drain(1_000));
+    await session.client.next("drain");
+    at.log.events.order(undrain());
+    clock.advance(10 * SECOND);
+    await ping(session);
+    expect(at.node.connections).toBe(1);
+  });
+});

@@ -29,6 +29,8 @@ interface Pending {
   readonly wantReply: boolean;
   /** It may have reached the gateway, so the next time it is a retransmission. */
   sent: boolean;
+  /** Of an acknowledgement; the reply after it says more. */
+  failure: HoldfastSdkError | undefined;
   settle(result: Payload | HoldfastSdkError): void;
 }
 
@@ -65,14 +67,22 @@ export class Requests {
       const id = `${this.#prefix}-${this.#lastNumber}`;
       const cancel = this.#surroundings.after(timeoutMs, () => {
         const what = `no answer from business "${business}" within ${timeoutMs} ms`;
-        this.#settle(id, new HoldfastSdkError("timeout", what));
+        const { failure } = this.#pending.get(id) ?? {};
+        this.#settle(id, failure ?? new HoldfastSdkError("timeout", what));
       });
       const settle = (result: Payload | HoldfastSdkError) => {
         cancel();
         if (result instanceof HoldfastSdkError) reject(result);
         else resolve(result);
       };
-      this.#pending.set(id, { business, outgoing, wantReply, sent: false, settle });
+      this.#pending.set(id, {
+        business,
+        outgoing,
+        wantReply,
+        sent: false,
+        failure: undefined,
+        settle,
+      });
       this.#transmit(id);
     });
   }
@@ -82,22 +92,28 @@ export class Requests {
     for (const id of this.#pending.keys()) this.#transmit(id);
   }
 
-  acknowledged(ack: UplinkAck): void {
-    const pending = this.#pending.get(ack.requestId);
+  acknowledged({ requestId, status, retryAfterMs }: UplinkAck): void {
+    const pending = this.#pending.get(requestId);
     if (pending === undefined) return;
-    if (ack.status !== UplinkStatus.OK) {
-      this.#settle(ack.requestId, notTaken(ack.status, pending.business, ack.retryAfterMs));
-    } else if (!pending.wantReply) {
-      this.#settle(ack.requestId, { text: undefined, data: undefined });
+    const { business, wantReply } = pending;
+    if (status !== UplinkStatus.OK) {
+      pending.failure = notTaken(status, business, { retryAfterMs });
+      if (!wantReply) this.#settle(requestId, pending.failure);
+    } else if (!wantReply) {
+      this.#settle(requestId, { text: undefined, data: undefined });
     }
   }
 
-  replied(reply: UplinkReply): void {
-    const pending = this.#pending.get(reply.requestId);
+  replied({ requestId, status, payload }: UplinkReply): void {
+    const pending = this.#pending.get(requestId);
     if (pending === undefined) return;
-    const good = reply.status === UplinkStatus.OK;
-    const result = good ? payloadOf(reply.payload) : notTaken(reply.status, pending.business, 0);
-    this.#settle(reply.requestId, result);
+    if (status === UplinkStatus.OK) {
+      this.#settle(requestId, payloadOf(payload));
+      return;
+    }
+    const { text } = payloadOf(payload);
+    const retryAfterMs = pending.failure?.retryAfterMs;
+    this.#settle(requestId, notTaken(status, pending.business, { text, retryAfterMs }));
   }
 
   refused({ code, reason, requestId }: ErrorFrame): void {
@@ -149,8 +165,16 @@ const FAILURES: Partial<Record<UplinkStatus, UplinkFailure>> = {
   [UplinkStatus.REFUSED]: "REFUSED",
 };
 
-function notTaken(code: UplinkStatus, business: string, retryAfterMs: number): HoldfastSdkError {
+/** `text`: the business server's own words. */
+function notTaken(
+  code: UplinkStatus,
+  business: string,
+  { text, retryAfterMs }: { text?: string | undefined; retryAfterMs?: number | undefined },
+): HoldfastSdkError {
   const status = FAILURES[code] ?? "UNSPECIFIED";
-  const details = retryAfterMs > 0 ? { status, retryAfterMs } : { status };
-  return new HoldfastSdkError("uplink", `business "${business}": ${status}`, details);
+  const words = text === undefined ? "" : `: ${text}`;
+  return new HoldfastSdkError("uplink", `business "${business}": ${status}${words}`, {
+    status,
+    ...(retryAfterMs ? { retryAfterMs } : {}),
+  });
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { backoffDelay } from "../../sdk/backoff.ts";
 import { orderEndpoints } from "../../sdk/endpoints.ts";
-import { seededRandom } from "./surroundings.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 
 const BACKOFF = { baseMs: 500, capMs: 30_000 };
 const anyUrl = () => true;

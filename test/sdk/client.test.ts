@@ -141,6 +141,24 @@ describe("uplinks", () => {
     });
   });
 
+  test("a request the business refuses is rejected with the business server's words", async () => {
+    const behaviour: Behaviour = (connection, body) => {
+      if (body.case !== "uplink") return undefined;
+      const { requestId } = body.value;
+      const status = UplinkStatus.REFUSED;
+      const payload = { case: "text", value: "the shop is closed" } as const;
+      connection.send({ case: "uplinkAck", value: { requestId, status } });
+      connection.send({ case: "uplinkReply", value: { requestId, status, payload } });
+      return "handled";
+    };
+    const { client } = await start({ behaviour });
+    await expect(client.business("shop").request({ text: "hi" })).rejects.toMatchObject({
+      code: "uplink",
+      status: "REFUSED",
+      message: 'business "shop": REFUSED: the shop is closed',
+    });
+  });
+
   test("an uplink the gateway refuses is rejected with its code", async () => {
     const behaviour: Behaviour = (connection, body) => {
       if (body.case !== "uplink") return undefined;

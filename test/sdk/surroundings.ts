@@ -1,4 +1,5 @@
 import type { Surroundings } from "../../sdk/surroundings.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 /** A virtual clock and a seeded random source: every run of a test makes the same choices. */
@@ -34,15 +35,4 @@ export class TestSurroundings implements Surroundings {
       this.networkBack = () => {};
     };
   }
-}
-
-/** mulberry32: 32 bits of state, good enough to choose by. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -5,7 +5,7 @@ import type { Bucket } from "../bus/contract.ts";
 import type { PartitionOwners } from "./owners.ts";
 
 /** Keeps a question and its answer well within one message. */
-const MAX_ASKED = 500;
+const MAX_ASKED = 250;
 /** Users read from the bucket at a time. */
 const MAX_LISTS = 16;
 

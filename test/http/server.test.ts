@@ -375,7 +375,8 @@ describe("start and close", () => {
   });
 
   test("callers that hold on to idle connections do not hold up the close", async () => {
-    const running = await start({ graceMs: 60_000 });
+    const forever = 3_600_000;
+    const running = await start({ graceMs: forever, limits: { firstBytesMs: forever } });
     const agent = new http.Agent({ keepAlive: true });
     const request = http.get(`${running.url}/healthz`, { agent });
     const [response] = await once(request, "response");

@@ -129,6 +129,8 @@ export class FakeCluster {
   };
   /** How many questions the owners were asked. */
   questions = 0;
+  /** The first answer takes this long, milliseconds; the others come at once. */
+  firstAnswerMs = 0;
   /** The most answers an owner gives at a time. */
   maxAnswers = Number.POSITIVE_INFINITY;
   /** What the owners know; the buckets are told separately. */
@@ -151,8 +153,10 @@ export class FakeCluster {
 
   ownerReturns(partition: number): void {
     const subscription = this.messages.subscribe(partitionQuerySubject(partition), (question) => {
-      this.questions++;
-      question.respond(this.#answer(partition, question.data));
+      const delayMs = this.questions++ === 0 ? this.firstAnswerMs : 0;
+      const answer = () => question.respond(this.#answer(partition, question.data));
+      if (delayMs > 0) setTimeout(answer, delayMs);
+      else answer();
     });
     this.#owners.set(partition, subscription);
   }

@@ -123,7 +123,7 @@ export class Chat {
     this.#tabs.replaceChildren(
       ...[...this.#rooms].map(([room, { unread }]) => {
         const button = el("button", "tab", room === DIRECT ? "Direct" : `# ${room}`);
-        if (unread > 0) button.append(el("span", "unread", String(unread)));
+        if (unread > 0) button.append(" ", el("span", "unread", String(unread)));
         button.type = "button";
         button.setAttribute("role", "tab");
         button.setAttribute("aria-selected", String(room === this.#chosen));

@@ -1,13 +1,6 @@
+import type { ShownDevice } from "../support/api.ts";
 import { connectedAtTheEnd, devicesSeen } from "./connected.ts";
 import type { Entry } from "./history.ts";
-
-/** What GetDevices says of one device; fields with default values are left out in JSON. */
-export interface ShownDevice {
-  device: string;
-  online?: boolean;
-  connectionId?: string;
-  node?: string;
-}
 
 /** What is wrong with the routes of the devices in the histories, a line each. */
 export function checkRoutes(history: readonly Entry[], shown: readonly ShownDevice[]): string[] {

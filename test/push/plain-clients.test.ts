@@ -1,12 +1,9 @@
 /** Callers that have the .proto files or plain HTTP, and nothing of ours. */
-import { fileURLToPath } from "node:url";
-import { credentials, loadPackageDefinition, Metadata, status } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { grpcPush } from "../support/grpc-client.ts";
 import { APP, type FakeNode } from "./fake-cluster.ts";
 import { API_KEY, type Served, serve } from "./served.ts";
-
-const PROTO = fileURLToPath(new URL("../../proto", import.meta.url));
 
 let served: Served;
 let node: FakeNode;
@@ -18,39 +15,8 @@ beforeEach(async () => {
 });
 afterEach(() => served[Symbol.asyncDispose]());
 
-interface PushReply {
-  message_id: string;
-  results: { target: string; status: string }[];
-}
-
-/** PushToDevices by the ordinary gRPC library, from the .proto files alone. */
-function grpcPush(key: string, request: object): Promise<PushReply> {
-  const definition = loadSync("holdfast/push/v1/push.proto", {
-    includeDirs: [PROTO, `${PROTO}/vendor`],
-    keepCase: true,
-    enums: String,
-  });
-  // The library types a loaded package as a tree of anything.
-  const loaded = loadPackageDefinition(definition) as unknown as {
-    holdfast: { push: { v1: { PushService: import("@grpc/grpc-js").ServiceClientConstructor } } };
-  };
-  const { PushService } = loaded.holdfast.push.v1;
-  const client = new PushService(served.server.address, credentials.createInsecure());
-  const metadata = new Metadata();
-  metadata.set("authorization", `Bearer ${key}`);
-  return new Promise((done, failed) => {
-    const call = client.PushToDevices;
-    if (call === undefined) throw new Error("no PushToDevices in the .proto");
-    call.call(client, request, metadata, (error: Error | null, reply: PushReply) => {
-      client.close();
-      if (error) failed(error);
-      else done(reply);
-    });
-  });
-}
-
 test("a gRPC client made from the .proto files pushes to a device", async () => {
-  const reply = await grpcPush(API_KEY, {
+  const reply = await grpcPush(served.server.address, API_KEY, {
     app: APP,
     devices: ["d1", "d2"],
     message: { business: "chat", text: "by grpc", metadata: { a: "b" } },
@@ -64,10 +30,12 @@ test("a gRPC client made from the .proto files pushes to a device", async () => 
 
 test("a gRPC client gets gRPC's own status codes", async () => {
   const request = { app: APP, devices: ["d1"], message: { business: "chat" } };
-  await expect(grpcPush("wrong", request)).rejects.toMatchObject({
+  await expect(grpcPush(served.server.address, "wrong", request)).rejects.toMatchObject({
     code: status.UNAUTHENTICATED,
   });
-  await expect(grpcPush(API_KEY, { ...request, devices: ["\n"] })).rejects.toMatchObject({
+  await expect(
+    grpcPush(served.server.address, API_KEY, { ...request, devices: ["\n"] }),
+  ).rejects.toMatchObject({
     code: status.INVALID_ARGUMENT,
     details: expect.stringContaining("devices[0]"),
   });

@@ -4,9 +4,10 @@
  *     await using deployment = await startDeployment({ natsUrls: [nats.url], access: 2, projectors: 2 });
  *     await deployment.access[0].kill();
  */
+import { listNodes } from "./api.ts";
 import { eventually } from "./eventually.ts";
 import { freePorts } from "./free-ports.ts";
-import { call, type GatewayProcess, type LogLine, ready, startGateway } from "./gateway.ts";
+import { type GatewayProcess, type LogLine, ready, startGateway } from "./gateway.ts";
 
 export interface DeploymentOptions {
   natsUrls: readonly string[];
@@ -120,13 +121,4 @@ async function startMember(
     thaw: () => process.signal("SIGCONT"),
     [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
   };
-}
-
-/** The live access nodes, as the directory shows them. */
-async function listNodes(pushUrl: string): Promise<{ node: string }[]> {
-  const method = "holdfast.directory.v1.DirectoryService/ListNodes";
-  const { nodes = [] } = await call<{ nodes?: { node: string }[] }>(pushUrl, method, {
-    app: "demo",
-  });
-  return nodes;
 }

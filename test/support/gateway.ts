@@ -91,6 +91,7 @@ export async function call<T = Record<string, unknown>>(
   method: string,
   body: unknown,
   key: string | null = DEV_KEY,
+  signal: AbortSignal | null = null,
 ): Promise<T> {
   const response = await fetch(`${base}/${method}`, {
     method: "POST",
@@ -99,6 +100,7 @@ export async function call<T = Record<string, unknown>>(
       ...(key !== null && { authorization: `Bearer ${key}` }),
     },
     body: JSON.stringify(body),
+    signal,
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method}: ${response.status} ${text}`);

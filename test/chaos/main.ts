@@ -1,0 +1,87 @@
+/**
+ * The gateway against a nemesis, on this machine: a NATS cluster of three, two access nodes, two
+ * projectors, and a crowd of restless clients.
+ *
+ *     npm run chaos -- must-arrive --seconds 60 --seed 1
+ *     npm run chaos -- routes
+ */
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { runMustArrive } from "./run-must-arrive.ts";
+import { type RunOptions, runRoutes } from "./run-routes.ts";
+import { type Stage, setStage } from "./stage.ts";
+
+interface Flags {
+  seconds: number;
+  seed: number;
+  clients: number;
+  rate: number;
+}
+
+/** Resolves to what is wrong, a line each. */
+type Run = (stage: Stage, options: RunOptions, flags: Flags) => Promise<string[]>;
+
+const RUNS: Record<string, { help: string; run: Run }> = {
+  "must-arrive": {
+    help: "what was accepted is delivered, once, in order, or reported expired",
+    async run(stage, options, { rate }) {
+      const { problems, ...counts } = await runMustArrive(stage, { ...options, perSecond: rate });
+      console.log(
+        Object.entries(counts)
+          .map(([what, count]) => `${what} ${count}`)
+          .join(", "),
+      );
+      return problems;
+    },
+  },
+  routes: {
+    help: "when all is quiet again, every device is where GetDevices says",
+    run: runRoutes,
+  },
+};
+
+const program = new Command("chaos").description("The gateway against a nemesis.");
+for (const [name, { help, run }] of Object.entries(RUNS)) {
+  program
+    .command(name)
+    .description(help)
+    .addOption(numberOption("--seconds <count>", "how long processes are struck", 60))
+    .addOption(numberOption("--seed <number>", "chooses what is struck when", 1))
+    .addOption(numberOption("--clients <count>", "how many devices", 2_000))
+    .addOption(numberOption("--rate <count>", "must-arrive messages offered a second", 1_500))
+    .action((flags: Flags) => play(name, flags, run));
+}
+await program.parseAsync();
+
+async function play(name: string, flags: Flags, run: Run): Promise<void> {
+  const { seed, seconds, clients } = flags;
+  const folder = await mkdtemp(join(tmpdir(), `holdfast-chaos-${name}-`));
+  const startedAt = performance.now();
+  const report = (line: string) => {
+    console.log(`[${((performance.now() - startedAt) / 1_000).toFixed(1)}] ${line}`);
+  };
+  report(
+    `${name}: seed ${seed}, ${seconds} s, ${clients} clients; histories and logs in ${folder}`,
+  );
+  let problems: string[];
+  {
+    await using stage = await setStage({ folder, seed, clients, clientProcesses: 2 });
+    report("everybody is connected");
+    problems = await run(stage, { seed, seconds, report }, flags);
+  }
+  for (const problem of problems.slice(0, 20)) report(problem);
+  report(problems.length === 0 ? "passed" : `failed: ${problems.length} problems`);
+  process.exitCode = problems.length === 0 ? 0 : 1;
+}
+
+function numberOption(flags: string, help: string, fallback: number): Option {
+  return new Option(flags, help).default(fallback).argParser((text) => {
+    const number = Number(text);
+    if (!Number.isSafeInteger(number) || number < 1) {
+      throw new InvalidArgumentError("must be a whole number from 1 on");
+    }
+    return number;
+  });
+}

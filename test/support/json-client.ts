@@ -1,0 +1,61 @@
+/**
+ * What a person has with any WebSocket tool: text goes in, text comes out. Node's own WebSocket, and
+ * nothing that knows the protocol.
+ */
+import { eventually } from "./eventually.ts";
+
+type Frame = Record<string, Record<string, unknown>>;
+
+export interface JsonClient extends Disposable {
+  /** Sends text, or a frame as JSON. */
+  send(frame: string | Frame): void;
+  /** The oldest frame of this kind that nobody has taken; waits for one. */
+  next(kind: string, withinMs?: number): Promise<Record<string, unknown>>;
+  /** The close code; waits for the end. */
+  ended(withinMs?: number): Promise<number>;
+  readonly closed: boolean;
+}
+
+const WITHIN_MS = 10_000;
+
+export async function connectJson(url: string): Promise<JsonClient> {
+  const socket = new WebSocket(url);
+  const frames: Frame[] = [];
+  let code: number | undefined;
+  socket.addEventListener("message", ({ data }) => frames.push(JSON.parse(String(data))));
+  socket.addEventListener("close", (event) => {
+    code = event.code;
+  });
+  await new Promise((open, fail) => {
+    socket.addEventListener("open", open);
+    socket.addEventListener("error", () => fail(new Error(`cannot connect to ${url}`)));
+  });
+  return {
+    send: (frame) => socket.send(typeof frame === "string" ? frame : JSON.stringify(frame)),
+    next: (kind, withinMs = WITHIN_MS) =>
+      eventually(
+        `a ${kind} frame`,
+        () => {
+          const at = frames.findIndex((frame) => kind in frame);
+          if (at === -1 && code !== undefined) throw new Error(`closed (${code}) before a ${kind}`);
+          return at === -1 ? undefined : frames.splice(at, 1)[0]?.[kind];
+        },
+        { withinMs, everyMs: 5 },
+      ),
+    ended: (withinMs = WITHIN_MS) => eventually("the end", () => code, { withinMs }),
+    get closed() {
+      return code !== undefined;
+    },
+    [Symbol.dispose]: () => socket.close(),
+  };
+}
+
+/** Connects and logs in. */
+export async function loginJson(
+  url: string,
+  token: string,
+): Promise<{ client: JsonClient; welcome: Record<string, unknown> }> {
+  const client = await connectJson(url);
+  client.send({ login: { token } });
+  return { client, welcome: await client.next("welcome") };
+}

@@ -163,13 +163,13 @@ class GatewaySocket extends WebSocket {
 
   /**
    * `ws` closes a peer that breaks RFC 6455 with a code and no reason, and only then emits "error".
-   * Here the session comes first, so that the client is given our Close frame and code.
+   * Here the session comes first, so that the client is given our Close frame and code; what `ws`
+   * wanted to send is then too late, and does nothing.
    */
   override close(code?: number, reason?: string | Buffer): void {
     const violation = reason === undefined && code !== undefined ? VIOLATIONS[code] : undefined;
     if (violation !== undefined && this.readyState === WebSocket.OPEN) {
       this.transport?.violated(violation.reason, violation.message);
-      if (this.readyState !== WebSocket.OPEN) return;
     }
     super.close(code, reason);
   }

@@ -1,0 +1,122 @@
+/** Thousands of clients in one process, on bare sockets: they cost little and only count. */
+import { connect, type Socket } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ClientFrameSchema } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { tokenOf } from "../../access/fakes.ts";
+import { answerParent } from "./child.ts";
+
+export type Swarm = {
+  /** Opens connections to a bare server. */
+  openBare: { ask: { port: number; count: number }; answer: null };
+  /** Opens WebSocket connections, logs each in as a device of its own, and joins a room if named. */
+  openLoggedIn: {
+    ask: { port: number; count: number; firstDevice: number; room: string | null };
+    answer: null;
+  };
+  /** Resolves when this many bytes have come, over all sockets, since the last question. */
+  receive: { ask: { bytes: number }; answer: null };
+  close: { ask: null; answer: null };
+};
+
+/** At once in the opening; more would overrun the listen queue. */
+const OPENING = 200;
+
+const sockets: Socket[] = [];
+let received = 0;
+let wanted = Number.POSITIVE_INFINITY;
+let enough = () => {};
+
+function count(chunk: Buffer): void {
+  received += chunk.length;
+  if (received >= wanted) enough();
+}
+
+async function openAll(total: number, open: (index: number) => Promise<Socket>): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < total) {
+      const index = next;
+      next += 1;
+      const socket = await open(index);
+      socket.on("data", count);
+      sockets.push(socket);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(OPENING, total) }, lane));
+  received = 0;
+}
+
+function openBare(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: "127.0.0.1", port }, () => resolve(socket));
+    socket.on("error", reject);
+  });
+}
+
+const UPGRADE =
+  "GET /connect HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+  "Sec-WebSocket-Protocol: holdfast.v1.proto\r\n\r\n";
+
+/** A short client frame: masked, with a mask of zeros. */
+function masked(body: Parameters<typeof create<typeof ClientFrameSchema>>[1]): Buffer {
+  const payload = toBinary(ClientFrameSchema, create(ClientFrameSchema, body));
+  const header =
+    payload.length < 126 ? [0x82, 0x80 | payload.length] : [0x82, 0xfe, 0, payload.length];
+  return Buffer.concat([Buffer.from(header), Buffer.alloc(4), payload]);
+}
+
+const WELCOME = 0x0a;
+const JOINED = 0x3a;
+
+async function openLoggedIn(port: number, device: string, room: string | null): Promise<Socket> {
+  const socket = await openBare(port);
+  socket.write(UPGRADE);
+  await until(socket, (bytes) => bytes.includes("\r\n\r\n"));
+  const client = { platform: "web", appVersion: "1.0.0", sdk: "bench/1", network: "wifi" };
+  const token = tokenOf({ device, user: `user of ${device}` });
+  socket.write(masked({ body: { case: "login", value: { token, client } } }));
+  await until(socket, (bytes) => bytes[2] === WELCOME);
+  if (room !== null) {
+    socket.write(masked({ body: { case: "join", value: { room } } }));
+    await until(socket, (bytes) => bytes[2] === JOINED);
+  }
+  return socket;
+}
+
+/** Waits for the one frame (or HTTP head) that comes next. */
+function until(socket: Socket, right: (bytes: Buffer) => boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once("data", (bytes: Buffer) => {
+      if (right(bytes)) resolve();
+      else reject(new Error(`unexpected: ${bytes.toString("latin1")}`));
+    });
+    socket.once("close", () => reject(new Error("closed")));
+  });
+}
+
+answerParent<Swarm>({
+  async openBare({ port, count: total }) {
+    await openAll(total, () => openBare(port));
+    return null;
+  },
+  async openLoggedIn({ port, count: total, firstDevice, room }) {
+    await openAll(total, (i) => openLoggedIn(port, `device-${firstDevice + i}`, room));
+    return null;
+  },
+  receive: ({ bytes }) =>
+    new Promise((resolve) => {
+      wanted = bytes;
+      enough = () => {
+        received -= bytes;
+        wanted = Number.POSITIVE_INFINITY;
+        resolve(null);
+      };
+      if (received >= wanted) enough();
+    }),
+  close() {
+    for (const socket of sockets) socket.destroy();
+    sockets.length = 0;
+    return null;
+  },
+});

@@ -28,6 +28,8 @@ export interface DeviceOptions {
   urls: readonly string[];
   history: History;
   random: Random;
+  /** The share of deliveries that it acknowledges without giving them to the application: 0 but for sabotage. */
+  forgets: number;
   /** Told whenever the device comes online. */
   cameOnline(device: ChaosDevice): void;
 }
@@ -132,20 +134,24 @@ export class ChaosDevice {
   }
 
   #deliver(message: Message): void {
-    const { deliverySequence, messageId, payload } = message;
+    const { deliverySequence } = message;
     if (deliverySequence === 0n) return;
     if (deliverySequence <= this.#handled) this.repeats++;
     else {
       this.#handled = deliverySequence;
-      this.#options.history.append({
-        did: "received",
-        device: this.name,
-        message: messageId,
-        meantFor: payload.case === "text" ? payload.value : "",
-        sequence: Number(deliverySequence),
-      });
+      if (this.#options.random() >= this.#options.forgets) this.#handle(message);
     }
     this.#planAck();
+  }
+
+  #handle({ messageId, payload, deliverySequence }: Message): void {
+    this.#options.history.append({
+      did: "received",
+      device: this.name,
+      message: messageId,
+      meantFor: payload.case === "text" ? payload.value : "",
+      sequence: Number(deliverySequence),
+    });
   }
 
   /** One acknowledgement for all that came in one go. */

@@ -27,6 +27,7 @@ class Crowd {
         urls: begin.urls,
         history: this.#history,
         random: this.#random,
+        forgets: begin.forgets,
         cameOnline: (who: ChaosDevice) => {
           this.#logins++;
           this.#planLeaving(who);

@@ -20,6 +20,7 @@ export type ClientOrder =
       folder: string;
       writer: string;
       seed: number;
+      forgets: number;
     }
   /** From now on everybody comes and goes. */
   | { order: "be-restless"; restlessness: Restlessness }

@@ -12,6 +12,8 @@ export interface CrowdOptions {
   folder: string;
   seed: number;
   processes?: number;
+  /** See `DeviceOptions.forgets`. */
+  forgets?: number;
 }
 
 export class Clients implements AsyncDisposable {
@@ -23,7 +25,7 @@ export class Clients implements AsyncDisposable {
 
   /** Every device begins to connect; ask `report` how many are online. */
   static async start(options: CrowdOptions): Promise<Clients> {
-    const { devices, urls, folder, seed, processes = 1 } = options;
+    const { devices, urls, folder, seed, processes = 1, forgets = 0 } = options;
     const members = Array.from({ length: processes }, () => new ClientProcess());
     const clients = new Clients(members);
     await Promise.all(
@@ -35,6 +37,7 @@ export class Clients implements AsyncDisposable {
           folder,
           writer: `clients-${index + 1}`,
           seed: seed + index,
+          forgets,
         }),
       ),
     );

@@ -18,6 +18,7 @@ interface Flags {
   seed: number;
   clients: number;
   rate: number;
+  breakAcks?: boolean;
 }
 
 /** Resolves to what is wrong, a line each. */
@@ -51,12 +52,14 @@ for (const [name, { help, run }] of Object.entries(RUNS)) {
     .addOption(numberOption("--seed <number>", "chooses what is struck when", 1))
     .addOption(numberOption("--clients <count>", "how many devices", 2_000))
     .addOption(numberOption("--rate <count>", "must-arrive messages offered a second", 1_500))
+    .option("--break-acks", "clients lose one message in 500 that they acknowledge")
     .action((flags: Flags) => play(name, flags, run));
 }
 await program.parseAsync();
 
 async function play(name: string, flags: Flags, run: Run): Promise<void> {
-  const { seed, seconds, clients } = flags;
+  const { seed, seconds, clients, breakAcks } = flags;
+  const forgets = breakAcks ? 1 / 500 : 0;
   const folder = await mkdtemp(join(tmpdir(), `holdfast-chaos-${name}-`));
   const startedAt = performance.now();
   const report = (line: string) => {
@@ -67,7 +70,7 @@ async function play(name: string, flags: Flags, run: Run): Promise<void> {
   );
   let problems: string[];
   {
-    await using stage = await setStage({ folder, seed, clients, clientProcesses: 2 });
+    await using stage = await setStage({ folder, seed, clients, clientProcesses: 2, forgets });
     report("everybody is connected");
     problems = await run(stage, { seed, seconds, report }, flags);
   }

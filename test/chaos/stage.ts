@@ -15,6 +15,8 @@ export interface StageOptions {
   seed: number;
   clients: number;
   clientProcesses?: number;
+  /** The share of messages that clients acknowledge and lose, to see the checker find it. */
+  forgets?: number;
 }
 
 export interface Stage extends AsyncDisposable {
@@ -34,7 +36,7 @@ const ADMISSIONS_AT_ONCE = 32;
 const ONLINE_WITHIN_MS = 90_000;
 
 export async function setStage(options: StageOptions): Promise<Stage> {
-  const { folder, seed, clients: count, clientProcesses = 1 } = options;
+  const { folder, seed, clients: count, clientProcesses = 1, forgets = 0 } = options;
   await mkdir(folder, { recursive: true });
   await using started = new AsyncDisposableStack();
   const cluster = started.use(await testCluster());
@@ -56,6 +58,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
       folder,
       seed,
       processes: clientProcesses,
+      forgets,
     }),
   );
   const everybodyOnline = async (but: readonly string[] = []) => {

@@ -67,6 +67,8 @@ export class PartitionOwner {
   #stage: Stage = "loading";
   #table = new RouteTable();
   #checkpoint = { key: "", revision: 0, sequence: 0 };
+  /** What the checkpoint said when it was claimed: reading the log once more need not be told. */
+  #claimedSequence = 0;
   #checkpointing = false;
   #refreshedSlot = -1;
   #reading: Subscription | undefined;
@@ -157,6 +159,7 @@ export class PartitionOwner {
     if (this.#stage === "stopped") return;
     const sequence = table.position;
     this.#checkpoint = { key: checkpoint.key, revision: checkpoint.revision, sequence };
+    this.#claimedSequence = checkpoint.value?.sequence ?? 0;
     this.#table = table;
     for (const { key, revision, value } of routes) {
       const device = value === undefined ? undefined : table.device(value.app, value.device);
@@ -253,9 +256,9 @@ export class PartitionOwner {
       this.#refreshedSlot = slot;
       this.#refresh(slot);
     }
-    if (!this.#checkpointing && this.#table.position !== this.#checkpoint.sequence) {
-      this.#moveCheckpoint();
-    }
+    const { position } = this.#table;
+    if (this.#checkpointing || position === this.#checkpoint.sequence) return;
+    if (this.live || position > this.#claimedSequence) this.#moveCheckpoint();
   }
 
   /** Keeps long connections from expiring in the buckets, and forgets what has expired there. */

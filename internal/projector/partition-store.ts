@@ -63,8 +63,8 @@ export async function loadPartition(options: LoadOptions): Promise<StoredPartiti
   // A log that ends before what was made of it is another log: its sequences mean other records.
   const otherLog = last < newest;
   if (otherLog) for (const route of values) route.sequence = 0;
-  const progress: Progress =
-    otherLog || fromStart ? { sequence: 0, numbers: {}, dead } : { sequence, numbers, dead };
+  // The numbers hold in any log, as the nodes go on counting.
+  const progress: Progress = { sequence: otherLog || fromStart ? 0 : sequence, numbers, dead };
   return { checkpoint, table: RouteTable.restore(progress, values), routes, users, last };
 }
 

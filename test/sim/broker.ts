@@ -20,6 +20,8 @@ export interface Reader {
   connection: SimConnection;
   partition: number;
   receive(record: StoredRecord): void;
+  /** What comes after its position is not all there any more. */
+  lost(): void;
 }
 
 export interface Watcher {
@@ -39,15 +41,20 @@ export interface WriteObserver {
 export class Broker {
   readonly world: World;
   readonly connections = new Set<SimConnection>();
-  readonly log: StoredRecord[] = [];
+  /** By partition. All of them are in one stream, so their sequences have gaps. */
   readonly partitions: StoredRecord[][];
   up = true;
   /** The share of plain messages that get lost. */
   loss = 0;
-  observer: WriteObserver | undefined;
+  readonly observers: WriteObserver[] = [];
+  /** Told of every record. */
+  appended: (record: StoredRecord) => void = () => {};
   readonly #bySubject = new Map<string, number>();
   readonly #messageIds = new Set<string>();
   readonly #buckets = new Map<BucketName, Map<string, Entry>>();
+  #sequence = 0;
+  /** The newest record that was cut off the log. */
+  #cutAt = 0;
   #revision = 0;
   #subscribers: Subscriber[] = [];
   #readers: Reader[] = [];
@@ -59,12 +66,13 @@ export class Broker {
   }
 
   append(subject: string, data: Uint8Array): number {
-    const sequence = this.log.length + 1;
+    this.#sequence += 1;
+    const sequence = this.#sequence;
     const partition = Number(subject.split(".")[2]);
     const record = { sequence, partition, subject, data };
-    this.log.push(record);
     this.partitions[partition]!.push(record);
     this.#bySubject.set(subject, sequence);
+    this.appended(record);
     for (const reader of this.#readers) {
       if (reader.partition === partition) reader.connection.deliver(() => reader.receive(record));
     }
@@ -81,9 +89,24 @@ export class Broker {
   }
 
   read(reader: Reader, after: number): void {
+    if (after > 0 && after < this.#cutAt) {
+      reader.connection.deliver(() => reader.lost());
+      return;
+    }
     this.#readers.push(reader);
     for (const record of this.partitions[reader.partition]!) {
       if (record.sequence > after) reader.connection.deliver(() => reader.receive(record));
+    }
+  }
+
+  /** As when the log reaches its limits: the oldest `share` of it is gone. Deaths are kept. */
+  cutLog(share: number): void {
+    const cutAt = Math.floor(this.#sequence * share);
+    this.#cutAt = Math.max(this.#cutAt, cutAt);
+    for (const [partition, records] of this.partitions.entries()) {
+      this.partitions[partition] = records.filter(
+        ({ sequence, subject }) => sequence > cutAt || subject.includes(".node-down."),
+      );
     }
   }
 
@@ -108,7 +131,7 @@ export class Broker {
     by: { writer: string; note: number },
   ): PutOutcome {
     if ((this.bucket(name).get(key)?.revision ?? 0) !== expected) {
-      this.observer?.refused(name, key, by.writer);
+      for (const observer of this.observers) observer.refused(name, key, by.writer);
       return { kind: "conflict" };
     }
     return { kind: "stored", revision: this.#store(name, key, value, by).revision };
@@ -180,7 +203,7 @@ export class Broker {
     this.#revision += 1;
     const entry = { key, value, revision: this.#revision };
     this.bucket(name).set(key, entry);
-    this.observer?.written(name, entry, writer, note);
+    for (const observer of this.observers) observer.written(name, entry, writer, note);
     for (const watcher of this.#watchers) {
       if (watcher.bucket === name && matches(watcher.filter, key)) {
         watcher.connection.deliver(() => watcher.receive(entry));

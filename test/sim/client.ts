@@ -130,6 +130,11 @@ export class SimLogReader implements LogReader {
         position = sequence;
         handler.record(sequence, data);
       },
+      lost() {
+        if (stopped) return;
+        stopped = true;
+        handler.lost(new HoldfastError("not-found", "the log was cut"));
+      },
     };
     const opening = connection.whenOpen(() =>
       connection.send(() => {

@@ -1,7 +1,10 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type Record as LogRecord, RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { Broker } from "./broker.ts";
 import { FencingCheck } from "./fencing-check.ts";
 import { SimNode, SimSession } from "./node.ts";
 import { SimProjector } from "./projector.ts";
+import { RouteCheck } from "./route-check.ts";
 import { World } from "./world.ts";
 
 export const ROOMS = ["lobby", "chess", "go"] as const;
@@ -20,12 +23,14 @@ export class Cluster {
   readonly broker: Broker;
   readonly partitions: number;
   readonly fencing: FencingCheck;
+  readonly routes: RouteCheck;
   readonly nodes: SimNode[] = [];
   readonly projectors: SimProjector[] = [];
   readonly devices: SimDevice[] = [];
   /** What went against the rules while it ran. */
   readonly violations: string[] = [];
   readonly history: string[] = [];
+  readonly #dead = new Set<string>();
   #sessions = 0;
   #processes = 0;
 
@@ -35,7 +40,13 @@ export class Cluster {
     this.partitions = 1 + Math.floor(world.random() * 2);
     this.broker = new Broker(world, this.partitions);
     this.fencing = new FencingCheck((text) => this.violate(text));
-    this.broker.observer = this.fencing;
+    this.routes = new RouteCheck({
+      violate: (text) => this.violate(text),
+      isOpen: (id) => this.#session(id) !== undefined,
+      isDead: (incarnation) => this.#dead.has(incarnation),
+    });
+    this.broker.observers.push(this.fencing, this.routes);
+    this.broker.appended = ({ data }) => this.#appended(fromBinary(RecordSchema, data));
     const nodes = 2 + Math.floor(world.random() * 2);
     const projectors = 1 + Math.floor(world.random() * 3);
     const devices = 3 + Math.floor(world.random() * 5);
@@ -95,7 +106,7 @@ export class Cluster {
     const open = device.sessions.filter((session) => session.open);
     const session = world.pick(open);
     const what = world.random();
-    if (session === undefined || what < 0.25) this.#connect(device);
+    if (session === undefined || what < 0.25) this.connect(device);
     else if (what < 0.7) {
       const room = world.pick(ROOMS) ?? "lobby";
       const member = world.chance(0.6);
@@ -112,20 +123,43 @@ export class Cluster {
     }
   }
 
-  #connect(device: SimDevice): void {
+  connect(device: SimDevice): void {
     const { world } = this;
     const node = world.pick(this.liveNodes);
     if (node === undefined || !node.takesLogins) return;
+    this.#connectTo(node, device);
+    if (world.chance(0.15)) this.#connectTo(node, device);
+  }
+
+  #connectTo(node: SimNode, device: SimDevice): void {
+    const { world } = this;
     this.#sessions += 1;
-    const clear = device.sessions.every((earlier) => earlier.welcomed);
-    const { name, user } = device;
-    const session = new SimSession(node, { device: name, user, order: this.#sessions, clear });
+    const { name, user, sessions: earlier } = device;
+    const session = new SimSession(node, { device: name, user, order: this.#sessions, earlier });
     device.sessions.push(session);
     if (world.chance(0.3)) session.rooms.add("lobby");
-    this.note(`${name} connects as ${session.id}${clear ? "" : " (earlier ones not all stored)"}`);
+    this.note(
+      `${name} connects as ${session.id}${session.clear ? "" : " (earlier ones not all stored)"}`,
+    );
     // Checking a token takes its time, so connections do not reach the log in the order they came.
     const loginMs = world.chance(0.3) ? world.between(0, 400) : 0;
     node.process.clock.after(loginMs, () => node.open(session));
+  }
+
+  /** The open session of this connection id. */
+  #session(id: string): SimSession | undefined {
+    for (const { sessions } of this.devices) {
+      for (const session of sessions) if (session.open && session.id === id) return session;
+    }
+    return undefined;
+  }
+
+  #appended({ body }: LogRecord): void {
+    if (body.case === "nodeDown") this.#dead.add(body.value.incarnation);
+    if (body.case === "connected" && body.value.connection !== undefined) {
+      const session = this.#session(body.value.connection.id);
+      if (session !== undefined) session.logged = true;
+    }
   }
 
   /**

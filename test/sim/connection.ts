@@ -28,7 +28,8 @@ export class SimConnection implements Link {
   constructor(process: SimProcess, broker: Broker) {
     this.process = process;
     this.broker = broker;
-    this.#latency = process.world.between(0.1, 3);
+    const { world } = process;
+    this.#latency = world.chance(0.8) ? world.between(0.1, 3) : world.between(20, 200);
     this.connected = broker.up;
     this.path = broker.up;
     broker.connections.add(this);

@@ -1,5 +1,6 @@
 import type { Cluster } from "./cluster.ts";
 import type { SimConnection } from "./connection.ts";
+import type { SimNode } from "./node.ts";
 import type { SimProcess } from "./process.ts";
 
 interface Victim {
@@ -17,8 +18,9 @@ export function strike(cluster: Cluster): void {
   const kind = world.random();
   if (victim === undefined) return;
   const { name } = victim.process;
-  if (kind < 0.25) freeze(cluster, victim);
-  else if (kind < 0.36) cut(cluster, victim);
+  if (kind < 0.22) freeze(cluster, victim);
+  else if (kind < 0.3) cut(cluster, victim);
+  else if (kind < 0.37 && node !== undefined) loseAnswers(cluster, node);
   else if (kind < 0.5) {
     const delay = world.between(500, 12_000);
     const up = world.chance(0.7);
@@ -29,7 +31,7 @@ export function strike(cluster: Cluster): void {
   } else if (kind < 0.62) {
     cluster.note(`${name} is killed`);
     victim.kill();
-    const slot = name.slice(0, name.indexOf("_"));
+    const slot = slotOf(victim);
     world.after(world.between(200, 4_000), () => {
       if (victim === node) cluster.startNode(slot);
       else cluster.startProjector(slot);
@@ -43,13 +45,15 @@ export function strike(cluster: Cluster): void {
     });
   } else if (kind < 0.8) {
     restartBroker(cluster);
-  } else if (kind < 0.86) {
+  } else if (kind < 0.85) {
     emptyBuckets(cluster);
+  } else if (kind < 0.88) {
+    cutLog(cluster);
   } else if (kind < 0.93) {
     if (projector === undefined || projector.process.frozen) return;
     cluster.note(`${projector.process.name} is stopped`);
     void projector.stop();
-    const slot = projector.process.name.slice(0, projector.process.name.indexOf("_"));
+    const slot = slotOf(projector);
     world.after(world.between(0, 3_000), () => cluster.startProjector(slot));
   } else {
     // Everybody at once: the projectors, then perhaps a node beside them.
@@ -93,6 +97,50 @@ function cut(cluster: Cluster, { process, connection }: Victim): void {
   });
 }
 
+/**
+ * What the node appends is stored, but it does not hear so and sends it again. Meanwhile its devices
+ * go elsewhere.
+ */
+function loseAnswers(cluster: Cluster, node: SimNode): void {
+  const { world } = cluster;
+  const { process, connection } = node;
+  const duration = world.between(200, 3_500);
+  cluster.note(`${process.name} hears no answers for ${Math.round(duration)} ms, then reconnects`);
+  connection.stall(duration + 100, { up: false, down: true });
+  world.after(duration, () => connection.cut(0));
+  world.after(duration + world.between(1, 300), () => {
+    if (cluster.broker.up) connection.restore();
+  });
+  for (let i = 0; i < 4; i++) {
+    world.after(duration * world.random(), () => {
+      const device = world.pick(cluster.devices);
+      if (device !== undefined) cluster.connect(device);
+    });
+  }
+}
+
+/** The projectors are away for so long that the log was cut before they read it. */
+function cutLog(cluster: Cluster): void {
+  const { world, broker } = cluster;
+  const share = world.chance(0.3) ? 1 : world.between(0.5, 1);
+  const away = world.between(500, 4_000);
+  cluster.note(`the projectors are killed, and ${Math.round(share * 100)} % of the log cut off`);
+  const slots = cluster.liveProjectors.map((projector) => {
+    projector.kill();
+    return slotOf(projector);
+  });
+  world.after(away, () => {
+    broker.cutLog(share);
+    // Who came first was told by records that nobody has read.
+    for (const { sessions } of cluster.devices) for (const one of sessions) one.clear = false;
+    for (const slot of slots) cluster.startProjector(slot);
+  });
+}
+
+function slotOf({ process: { name } }: { process: SimProcess }): string {
+  return name.slice(0, name.indexOf("_"));
+}
+
 function restartBroker(cluster: Cluster): void {
   if (!cluster.broker.up) return;
   const { world } = cluster;
@@ -107,7 +155,7 @@ function restartBroker(cluster: Cluster): void {
 
 /** The contents of buckets are deleted, and the projectors restarted. */
 function emptyBuckets(cluster: Cluster): void {
-  const { world, broker, fencing } = cluster;
+  const { world, broker, fencing, routes } = cluster;
   const purge = world.chance(0.5);
   const some = (["hf_route", "hf_user", "hf_checkpoint", "hf_lease"] as const).filter(() =>
     world.chance(0.5),
@@ -117,11 +165,11 @@ function emptyBuckets(cluster: Cluster): void {
   );
   for (const projector of cluster.liveProjectors) {
     projector.kill();
-    const { name } = projector.process;
-    cluster.startProjector(name.slice(0, name.indexOf("_")));
+    cluster.startProjector(slotOf(projector));
   }
   for (const bucket of some) {
     broker.empty(bucket, purge);
     fencing.emptied(bucket);
+    if (bucket === "hf_route") routes.emptied();
   }
 }

@@ -29,19 +29,24 @@ export class SimSession implements LoggedConnection {
   readonly order: number;
   closed = false;
   welcomed = false;
-  /** True if the log had everything of the device's earlier sessions when this one was opened. */
-  readonly clear: boolean;
+  /** In the log, whether its node knows that or not. */
+  logged = false;
+  /**
+   * True if the log cannot but take this one as newer than the device's earlier ones: they were in
+   * the log when it came, or are of the same node.
+   */
+  clear: boolean;
 
   constructor(
     node: SimNode,
-    about: { device: string; user: string; order: number; clear: boolean },
+    about: { device: string; user: string; order: number; earlier: SimSession[] },
   ) {
     this.node = node;
     this.counter = node.nextCounter();
     this.device = about.device;
     this.user = about.user;
     this.order = about.order;
-    this.clear = about.clear;
+    this.clear = about.earlier.every((one) => one.logged || one.node === node);
     this.partition = partitionOf(this.app, this.device, node.partitions);
     this.openedAtMs = node.process.clock.now();
   }

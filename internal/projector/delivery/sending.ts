@@ -1,0 +1,109 @@
+import { addStep } from "./entry.ts";
+import { deliveryFrame } from "./frame.ts";
+import type { Connection, Inbox } from "./inbox.ts";
+import { retryAfterMs } from "./inbox.ts";
+import { dropGone, expire } from "./settling.ts";
+import type { DeliveryState } from "./state.ts";
+
+/** A device that has acknowledged nothing for so many sendings is only sent the oldest message. */
+const STALLED_AFTER = 5;
+/** How long the mailbox is left alone after it failed. */
+export const MAILBOX_PAUSE_MS = 1_000;
+
+/** The device is connected anew, or not any more. Everything unacknowledged is sent again. */
+export function connect(inbox: Inbox, connection: Connection | undefined, nowMs: number): void {
+  if (connection === undefined && inbox.connection !== undefined) inbox.offlineSinceMs = nowMs;
+  inbox.connection = connection;
+  inbox.sent = 0;
+  inbox.attempt = 0;
+  if (connection === undefined) dropLoaded(inbox);
+}
+
+/** Goes back to the oldest message if that has waited long enough. */
+export function retry(inbox: Inbox, nowMs: number): void {
+  if (nowMs < retryAtMs(inbox)) return;
+  inbox.attempt += 1;
+  inbox.sent = 0;
+}
+
+/** When the oldest message is sent again; never while none is out. */
+export function retryAtMs(inbox: Inbox): number {
+  if (inbox.connection === undefined || inbox.sent === 0) return Number.POSITIVE_INFINITY;
+  return inbox.waitingSinceMs + retryAfterMs(inbox.attempt);
+}
+
+/** Sends what the window has room for, oldest first, and loads what of it is only in the mailbox. */
+export function send(state: DeliveryState, inbox: Inbox, nowMs: number): void {
+  const { connection, entries } = inbox;
+  if (!state.live || connection === undefined) return;
+  expire(state, inbox, nowMs);
+  const window = inbox.attempt < STALLED_AFTER ? state.limits.window : 1;
+  while (inbox.sent < window) {
+    const entry = entries[inbox.sent];
+    if (entry === undefined) return;
+    if (entry.message === undefined) {
+      load(state, inbox, window, nowMs);
+      return;
+    }
+    if (inbox.sent === 0 && inbox.attempt === 0) inbox.waitingSinceMs = nowMs;
+    const after = entries[inbox.sent - 1]?.sequence ?? 0;
+    const frame = deliveryFrame(entry.message, entry.sequence);
+    state.effects.push({ kind: "send", connection, entry, frame, after });
+    inbox.sent += 1;
+    state.counters.sent += 1;
+    if (entry.attempts > 0) state.counters.retried += 1;
+    entry.attempts += 1;
+    addStep(entry, {
+      step: "routed",
+      at: nowMs,
+      node: connection.node,
+      connection: connection.id,
+      attempt: entry.attempts,
+    });
+    if (entry.mailedAs > 0) entry.message = undefined;
+  }
+}
+
+function load(state: DeliveryState, inbox: Inbox, window: number, nowMs: number): void {
+  if (inbox.loading || nowMs < inbox.pausedUntilMs) return;
+  if (!state.loads.take(inbox)) return;
+  const wanted = inbox.entries.slice(inbox.sent, window);
+  const from = wanted[0]?.mailedAs ?? 0;
+  const limit = wanted.filter(({ message }) => message === undefined).length;
+  inbox.loading = true;
+  state.effects.push({ kind: "load", inbox, from, limit });
+}
+
+/** The messages found, by delivery sequence, when the mailbox was read from this place on. */
+export function loaded(
+  state: DeliveryState,
+  inbox: Inbox,
+  from: number,
+  messages: ReadonlyMap<number, Uint8Array>,
+  nowMs: number,
+): void {
+  inbox.loading = false;
+  state.loads.release();
+  const first = inbox.entries.find(({ mailedAs }) => mailedAs === from);
+  if (first !== undefined && !messages.has(first.sequence)) dropGone(state, inbox, first, nowMs);
+  if (inbox.connection === undefined) return;
+  for (let at = inbox.sent; at < state.limits.window; at += 1) {
+    const entry = inbox.entries[at];
+    if (entry === undefined) break;
+    entry.message ??= messages.get(entry.sequence);
+  }
+}
+
+export function notLoaded(state: DeliveryState, inbox: Inbox, nowMs: number): void {
+  inbox.loading = false;
+  inbox.pausedUntilMs = nowMs + MAILBOX_PAUSE_MS;
+  state.loads.release();
+}
+
+/** What was read for a connection that is gone. */
+function dropLoaded(inbox: Inbox): void {
+  for (const entry of inbox.entries) {
+    if (entry.mailedAs === 0) break;
+    entry.message = undefined;
+  }
+}

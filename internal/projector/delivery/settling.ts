@@ -1,0 +1,96 @@
+import type { Entry } from "./entry.ts";
+import type { Inbox } from "./inbox.ts";
+import type { DeliveryState } from "./state.ts";
+
+/** One acknowledgement as the log has it. */
+export interface DeviceAck {
+  /** The log sequence of its record. */
+  recordSequence: number;
+  deliverySequence: number;
+  node: string;
+  connection: string;
+}
+
+/**
+ * Everything up to the acknowledged delivery is done with. Whether the client was sent it, its node
+ * has checked before it wrote to the log: only the node knows what a former owner had sent.
+ */
+export function acknowledge(
+  state: DeliveryState,
+  inbox: Inbox,
+  ack: DeviceAck,
+  nowMs: number,
+): void {
+  const { deliverySequence } = ack;
+  const oldest = inbox.entries[0];
+  if (oldest === undefined || deliverySequence < oldest.sequence) {
+    state.counters.repeatedAcks += 1;
+    return;
+  }
+  const { node, connection } = ack;
+  for (const entry of inbox.removeThrough(deliverySequence)) {
+    if (entry.mailedAs > 0 || entry.mailing) holdUntilPurged(state, inbox, ack, nowMs);
+    if (entry.mailedAs > 0) inbox.doneMail.push(entry.mailedAs);
+    state.release(entry);
+    state.counters.delivered += 1;
+    state.receipt(inbox, entry, { step: "acked", at: nowMs, node, connection });
+  }
+  inbox.attempt = 0;
+  inbox.waitingSinceMs = nowMs;
+}
+
+/** The record of the acknowledgement is needed as long as the mailbox still shows the message. */
+function holdUntilPurged(
+  state: DeliveryState,
+  inbox: Inbox,
+  { recordSequence }: DeviceAck,
+  nowMs: number,
+): void {
+  const held = inbox.purging === undefined ? inbox.purgeHold : inbox.nextPurgeHold;
+  if (held !== undefined) return;
+  const hold = { sequence: recordSequence, sinceMs: nowMs, released: false };
+  state.holds.add(hold);
+  if (inbox.purging === undefined) inbox.purgeHold = hold;
+  else inbox.nextPurgeHold = hold;
+}
+
+/** Drops what nobody has acknowledged in time. Its mail, if any, the server deletes by itself. */
+export function expire(state: DeliveryState, inbox: Inbox, nowMs: number): void {
+  if (inbox.nextExpiryMs > nowMs) return;
+  for (const entry of inbox.removeWhere(({ expiresAtMs }) => expiresAtMs <= nowMs)) {
+    expired(state, inbox, entry, undefined, nowMs);
+  }
+}
+
+/** Drops an entry whose mail is not in the mailbox. */
+export function dropGone(state: DeliveryState, inbox: Inbox, entry: Entry, nowMs: number): void {
+  drop(state, inbox, entry, "no longer in the mailbox", nowMs);
+}
+
+/** Drops an entry that can be neither delivered nor kept, and says so to its sender. */
+export function drop(
+  state: DeliveryState,
+  inbox: Inbox,
+  entry: Entry,
+  reason: string,
+  nowMs: number,
+): void {
+  inbox.removeWhere((other) => other === entry);
+  expired(state, inbox, entry, reason, nowMs);
+}
+
+function expired(
+  state: DeliveryState,
+  inbox: Inbox,
+  entry: Entry,
+  reason: string | undefined,
+  nowMs: number,
+): void {
+  state.release(entry);
+  state.counters.expired += 1;
+  state.receipt(
+    inbox,
+    entry,
+    reason === undefined ? { step: "expired", at: nowMs } : { step: "expired", at: nowMs, reason },
+  );
+}

@@ -1,0 +1,48 @@
+import type { MailHeader } from "../../../internal/projector/delivery/entry.ts";
+
+interface Mail extends MailHeader {
+  message: Uint8Array;
+}
+
+/** The mail stream of one partition: per-message TTL, a bound per device. */
+export class SimMailbox {
+  mails: Mail[] = [];
+  readonly #cap: number;
+  readonly #now: () => number;
+  #sequence = 0;
+
+  constructor(cap: number, now: () => number) {
+    this.#cap = cap;
+    this.#now = now;
+  }
+
+  /** Its place, or 0 when the device's mailbox is full. */
+  put(mail: Omit<Mail, "mailedAs">): number {
+    this.#expire();
+    if (this.of(mail.device).length >= this.#cap) return 0;
+    this.#sequence += 1;
+    this.mails.push({ ...mail, mailedAs: this.#sequence });
+    return this.#sequence;
+  }
+
+  of(device: string): Mail[] {
+    this.#expire();
+    return this.mails.filter((mail) => mail.device === device);
+  }
+
+  load(device: string, from: number, limit: number): Map<number, Uint8Array> {
+    const page = this.of(device).filter(({ mailedAs }) => mailedAs >= from);
+    return new Map(page.slice(0, limit).map(({ sequence, message }) => [sequence, message]));
+  }
+
+  purge(device: string, below: number, single: readonly number[]): void {
+    this.mails = this.mails.filter(
+      (mail) =>
+        mail.device !== device || (mail.mailedAs >= below && !single.includes(mail.mailedAs)),
+    );
+  }
+
+  #expire(): void {
+    this.mails = this.mails.filter(({ expiresAtMs }) => expiresAtMs > this.#now());
+  }
+}

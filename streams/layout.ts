@@ -58,6 +58,8 @@ export type BucketName =
 export const ROUTE_TTL_MS = 7 * DAY;
 
 export const ROOM_STREAM = "HF_ROOM";
+/** How many messages of one room, zone or app are kept, for clients that were away for a moment. */
+export const CHANNEL_MESSAGES_KEPT = 1_000;
 export const UPLINK_STREAM = "HF_UPLINK";
 
 /** The stream that carries a partition. */
@@ -85,7 +87,7 @@ export function streams(options: LayoutOptions): StreamSpec[] {
       subjects: [CHANNEL_IN_FILTER],
       maxAgeMs: 5 * MINUTE,
       maxBytes: -1,
-      maxMessagesPerSubject: 1_000,
+      maxMessagesPerSubject: CHANNEL_MESSAGES_KEPT,
       replicas,
       republish: { from: CHANNEL_IN_FILTER, to: CHANNEL_LIVE_TEMPLATE },
     },

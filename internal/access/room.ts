@@ -92,9 +92,9 @@ export class Room {
   }
 
   async #learnNewest(): Promise<void> {
-    const { history, channel, failed } = this.#options;
+    const { history, failed } = this.#options;
     try {
-      this.#newest = Math.max(this.#newest, await history.newest(channel));
+      this.#newest = Math.max(this.#newest, await history.newest());
     } catch (error) {
       failed(error);
     }

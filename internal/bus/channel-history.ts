@@ -7,12 +7,16 @@ import { natsError } from "./nats-errors.ts";
 
 /** The room stream's memory. Positions are its sequences. */
 export class NatsChannelHistory implements ChannelHistory {
-  readonly #connection: Connection;
+  readonly #jsm: JetStreamManager;
   #asking: Promise<StreamState> | undefined;
   #askingNext: Promise<StreamState> | undefined;
 
-  constructor(connection: Connection) {
-    this.#connection = connection;
+  private constructor(jsm: JetStreamManager) {
+    this.#jsm = jsm;
+  }
+
+  static async open({ nc }: Connection): Promise<NatsChannelHistory> {
+    return new NatsChannelHistory(await jetstreamManager(nc, { checkAPI: false }));
   }
 
   async newest(): Promise<number> {
@@ -21,24 +25,29 @@ export class NatsChannelHistory implements ChannelHistory {
 
   async since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined> {
     try {
-      const jsm = await this.#manager();
       const subject = channelInSubject(channel);
       // The leader knows the newest; any copy may answer the batch, and a copy may lag behind.
-      const newest = await jsm.streams.getMessage(ROOM_STREAM, { last_by_subj: subject });
-      const batch = await jsm.direct.getBatch(ROOM_STREAM, {
-        seq: position + 1,
-        next_by_subj: subject,
-        batch: limit + 1,
-      });
-      const past: Past[] = [];
-      for await (const { seq, data } of batch) past.push({ position: seq, data });
-      const behind = (past.at(-1)?.position ?? position) < (newest?.seq ?? 0);
+      const last = await this.#jsm.streams.getMessage(ROOM_STREAM, { last_by_subj: subject });
+      const newest = last?.seq ?? 0;
+      const past = newest > position ? await this.#batch(subject, position, limit + 1) : [];
+      const behind = (past.at(-1)?.position ?? position) < newest;
       // After the batch: what went out of the stream meanwhile counts as gone.
       const kept = !behind && past.length <= limit && (await this.#allKept(position, past.length));
       return kept ? past : undefined;
     } catch (reason) {
       throw natsError("cannot read the history of a channel", reason);
     }
+  }
+
+  async #batch(subject: string, position: number, most: number): Promise<Past[]> {
+    const batch = await this.#jsm.direct.getBatch(ROOM_STREAM, {
+      seq: position + 1,
+      next_by_subj: subject,
+      batch: most,
+    });
+    const past: Past[] = [];
+    for await (const { seq, data } of batch) past.push({ position: seq, data });
+    return past;
   }
 
   /** Whether no message above `position` can have gone, of a channel that has `count` of them left. */
@@ -69,14 +78,9 @@ export class NatsChannelHistory implements ChannelHistory {
 
   async #state(): Promise<StreamState> {
     try {
-      const jsm = await this.#manager();
-      return (await jsm.streams.info(ROOM_STREAM)).state;
+      return (await this.#jsm.streams.info(ROOM_STREAM)).state;
     } catch (reason) {
       throw natsError("cannot read the state of the room stream", reason);
     }
-  }
-
-  #manager(): Promise<JetStreamManager> {
-    return jetstreamManager(this.#connection.nc, { checkAPI: false });
   }
 }

@@ -114,11 +114,14 @@ export interface Received {
 
 /** What a channel (streams/subjects.ts) was sent lately, for those who were away for a moment. */
 export interface ChannelHistory {
-  /** The position of the channel's newest message, 0 when there is none. Rejects when nobody answers. */
-  newest(channel: Channel): Promise<number>;
   /**
-   * The messages above `position`, oldest first. Undefined when they are not all kept any more, or
-   * are more than `limit`. Rejects when nobody answers.
+   * A position that every message sent from now on will be above, and none sent before is. Positions
+   * are shared by all channels, so that a silent channel has one too. Rejects when nobody answers.
+   */
+  newest(): Promise<number>;
+  /**
+   * The messages above `position`, oldest first. Undefined when they may not all be kept any more,
+   * or are more than `limit`. Rejects when nobody answers.
    */
   since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined>;
 }

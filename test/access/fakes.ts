@@ -156,9 +156,9 @@ export class FakeStream implements ChannelHistory {
     return this.#sequence;
   }
 
-  async newest(channel: Channel): Promise<number> {
+  async newest(): Promise<number> {
     await this.#answer();
-    return this.#of(channel).at(-1)?.position ?? 0;
+    return this.#sequence;
   }
 
   async since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined> {

@@ -1,0 +1,209 @@
+import { jetstreamManager } from "@nats-io/jetstream";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { NatsLogReader } from "../../internal/bus/log-reader.ts";
+import { reconcile } from "../../internal/bus/reconcile.ts";
+import { logSubject } from "../../streams/subjects.ts";
+import { eventually } from "../support/eventually.ts";
+import { type TestNats, testNats } from "../support/nats.ts";
+import { appenderOn, bytes, connectTo, type TestConnection, text } from "./support.ts";
+
+const LAYOUT = { partitions: 4, logStreams: 2, replicas: 1, logMaxBytes: 64 * 1024 * 1024 };
+const STREAM = "HF_LOG_0";
+
+let nats: TestNats;
+let connection: TestConnection;
+let reader: NatsLogReader;
+
+beforeEach(async () => {
+  nats = await testNats();
+  connection = await connectTo(nats);
+  await reconcile(connection.nc, LAYOUT);
+  reader = new NatsLogReader(connection, LAYOUT.logStreams);
+});
+
+afterEach(async () => {
+  expect(connection?.faults).toEqual([]);
+  await connection?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+const manager = () => jetstreamManager(connection.nc);
+
+/** Stores records in these partitions; resolves to their sequences. */
+async function store(partitions: number[], from = 0): Promise<number[]> {
+  const { appender } = appenderOn(connection);
+  using _ = appender;
+  const sequences: number[] = [];
+  for (const [i, partition] of partitions.entries()) {
+    const subject = logSubject(partition, "digest", "node-a");
+    appender.append(subject, bytes(`${partition}:${from + i}`), (s) => sequences.push(s));
+  }
+  await eventually("all are stored", () => sequences.length === partitions.length);
+  return sequences;
+}
+
+function readFrom(partition: number, after: number) {
+  const records: string[] = [];
+  const sequences: number[] = [];
+  const lost: string[] = [];
+  const subscription = reader.read(partition, after, {
+    record: (sequence, data) => {
+      sequences.push(sequence);
+      records.push(text(data));
+    },
+    lost: (why) => lost.push(why.message),
+  });
+  return { records, sequences, lost, stop: () => subscription.stop() };
+}
+
+test("a reader gets the records of its partition, and no others, in order with their sequences", async () => {
+  const sequences = await store([0, 2, 0, 1, 2, 0]);
+  const read = readFrom(0, 0);
+  await eventually("the stored ones are read", () => read.records.length === 3);
+  await store([0], 6);
+  await eventually("the new one is read", () => read.records.length === 4);
+  expect(read.records).toEqual(["0:0", "0:2", "0:5", "0:6"]);
+  expect(read.sequences.slice(0, 3)).toEqual([sequences[0], sequences[2], sequences[5]]);
+  read.stop();
+});
+
+test("a reader that begins after a sequence gets only what is above it", async () => {
+  const sequences = await store([0, 0, 0]);
+  const read = readFrom(0, sequences[1]!);
+  await eventually("the rest is read", () => read.records.length > 0);
+  expect(read.records).toEqual(["0:2"]);
+  read.stop();
+});
+
+test("a stopped reader gets nothing more", async () => {
+  const read = readFrom(0, 0);
+  await store([0]);
+  await eventually("it reads", () => read.records.length === 1);
+  read.stop();
+  await store([0]);
+  await connection.nc.flush();
+  expect(read.records).toHaveLength(1);
+});
+
+test("the last sequence of a partition is that of its newest record, 0 for none", async () => {
+  const sequences = await store([0, 2, 0, 2]);
+  expect(await reader.lastSequence(0)).toBe(sequences[2]);
+  expect(await reader.lastSequence(2)).toBe(sequences[3]);
+  expect(await reader.lastSequence(1)).toBe(0);
+});
+
+test("a server that is killed and restarted under load costs a reader no record and repeats none", async () => {
+  const { appender } = appenderOn(connection);
+  using _ = appender;
+  let next = 0;
+  const appended: number[] = [];
+  const feeding = setInterval(() => {
+    for (let n = 0; n < 50 && appender.ready; n++) {
+      appender.append(logSubject(0, "digest", "a"), bytes(next++), (s) => appended.push(s));
+    }
+  }, 2);
+  const read = readFrom(0, 0);
+  for (let round = 0; round < 2; round++) {
+    const target = read.records.length + 500;
+    await eventually("records are read", () => read.records.length >= target);
+    await nats.restart();
+  }
+  const target = read.records.length + 500;
+  await eventually("records are read again", () => read.records.length >= target);
+  clearInterval(feeding);
+  await eventually("all are stored", () => appender.backlog === 0);
+  const end = await reader.lastSequence(0);
+  await eventually("all are read", () => read.sequences.at(-1) === end);
+  read.stop();
+
+  const jsm = await manager();
+  const { state } = await jsm.streams.info(STREAM);
+  const all = Array.from({ length: state.messages }, (_, i) => state.first_seq + i);
+  expect(read.sequences).toEqual(all);
+  expect(read.lost).toEqual([]);
+});
+
+test("the deletion of its consumer costs a reader no record and repeats none", async () => {
+  const read = readFrom(0, 0);
+  await store([0, 0]);
+  await eventually("records are read", () => read.records.length === 2);
+  const jsm = await manager();
+  for (const { name } of await jsm.consumers.list(STREAM).next()) {
+    await jsm.consumers.delete(STREAM, name);
+  }
+  await store([0, 0], 2);
+  await eventually("the rest is read", () => read.records.length === 4);
+  expect(read.records).toEqual(["0:0", "0:1", "0:2", "0:3"]);
+  read.stop();
+});
+
+test("a log that was cut below what a reader wants is lost to it", async () => {
+  const sequences = await store([0, 0, 0, 0]);
+  await (await manager()).streams.purge(STREAM, { seq: sequences[2]! });
+  const read = readFrom(0, sequences[0]!);
+  await eventually("the loss is told", () => read.lost.length > 0);
+  expect(read.lost).toEqual([
+    `stream ${STREAM} begins at sequence ${sequences[2]}; what followed ${sequences[0]} is gone`,
+  ]);
+  expect(read.records).toEqual([]);
+});
+
+test("a log that was cut below what a reader has had already is not lost to it", async () => {
+  const sequences = await store([0, 0, 0, 0]);
+  await (await manager()).streams.purge(STREAM, { seq: sequences[2]! });
+  const read = readFrom(0, sequences[1]!);
+  await eventually("the rest is read", () => read.records.length === 2);
+  expect(read.lost).toEqual([]);
+  read.stop();
+});
+
+test("what other partitions lose is no loss to a reader that has seen it pass by", async () => {
+  const read = readFrom(0, 0);
+  await store([0]);
+  await eventually("it reads", () => read.records.length === 1);
+  await store(Array.from({ length: 50 }, () => 2));
+  // Nothing but heartbeats comes in now. They tell how far the server has looked.
+  const before = connection.nc.stats().inMsgs;
+  await eventually("heartbeats come", () => connection.nc.stats().inMsgs >= before + 2);
+  await (await manager()).streams.purge(STREAM);
+  await nats.restart();
+  await eventually("the connection is back", () => connection.link.connected);
+  await store([0], 1);
+  await eventually("it reads on", () => read.records.length === 2);
+  expect(read.lost).toEqual([]);
+  read.stop();
+});
+
+test("a log that was deleted and made anew is lost to its readers, and they get nothing of the new one", async () => {
+  await store([0, 0]);
+  const read = readFrom(0, 0);
+  await eventually("records are read", () => read.records.length === 2);
+  await (await manager()).streams.delete(STREAM);
+  await reconcile(connection.nc, LAYOUT);
+  await store([0, 0, 0], 10);
+  await eventually("the loss is told", () => read.lost.length > 0);
+  expect(read.records).toEqual(["0:0", "0:1"]);
+  expect(read.lost).toEqual([`stream ${STREAM} was deleted and made anew`]);
+});
+
+test("a log that is not there is lost at once", async () => {
+  await (await manager()).streams.delete(STREAM);
+  const read = readFrom(0, 0);
+  await eventually("the loss is told", () => read.lost.length > 0);
+  expect(read.lost[0]).toMatch(/cannot read HF_LOG_0: stream not found/);
+});
+
+test("a handler that throws is reported, and the reader goes on", async () => {
+  const got: number[] = [];
+  const subscription = reader.read(0, 0, {
+    record: (sequence) => {
+      got.push(sequence);
+      throw new Error("a bug");
+    },
+    lost: () => {},
+  });
+  await store([0, 0]);
+  await eventually("both are read", () => got.length === 2);
+  expect(connection.faults.splice(0)).toHaveLength(2);
+  subscription.stop();
+});

@@ -32,6 +32,8 @@ export interface ConnectionLog {
    * hold: take no logins.
    */
   readonly serving: boolean;
+  /** Makes the node known to the others, who send clients from then on. */
+  start(): void;
   /** `stored` is called when the log has the connection, which may be welcomed then. */
   opened(connection: LoggedConnection, stored: () => void): void;
   /** Its rooms are now what `connection.rooms` says. */

@@ -78,6 +78,10 @@ export class NodeLog implements ConnectionLog {
       declaredDead: () => this.#beginAgain(),
       isolated: () => options.events.isolated(),
     });
+  }
+
+  /** Begins to beat: from now on clients may be sent here, so listen first. */
+  start(): void {
     this.#pulse.start();
   }
 

@@ -137,6 +137,7 @@ export async function createAccessNode(options: {
     await stack.disposeAsync();
     throw error;
   }
+  log.start();
   return {
     listeners,
     endpoints,

@@ -50,6 +50,8 @@ export class FakeLog implements ConnectionLog {
     this.entries.push({ kind: "closed", device, reason });
   }
 
+  start(): void {}
+
   async settled(): Promise<void> {}
 
   storeAll(): void {

@@ -107,6 +107,7 @@ export class SimNode {
       status: () => ({ endpoints: [], draining: false, load: 0 }),
       events: logEvents,
     });
+    this.log.start();
     this.incarnations.push(this.log.incarnation);
   }
 

@@ -40,15 +40,17 @@ export async function handleChatLine(
   return create(HandleUplinkResponseSchema, { payload: { case: "text", value } });
 }
 
-/** The same on the bytes that travel on `hf.rpc.<app>.chat`. */
+/** The same on the bytes that travel on `hf.rpc.<app>.chat`. Never rejects. */
 export async function answerChatLine(
   request: Uint8Array,
   push: DemoClients["push"],
 ): Promise<Uint8Array> {
-  const uplink = fromBinary(HandleUplinkRequestSchema, request);
-  const response = await handleChatLine(uplink, push).catch((error: unknown) =>
-    refused(error instanceof Error ? error.message : String(error)),
-  );
+  let response: HandleUplinkResponse;
+  try {
+    response = await handleChatLine(fromBinary(HandleUplinkRequestSchema, request), push);
+  } catch (error) {
+    response = refused(error instanceof Error ? error.message : String(error));
+  }
   return toBinary(HandleUplinkResponseSchema, response);
 }
 

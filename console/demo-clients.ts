@@ -20,7 +20,7 @@ export function createDemoClients(pushUrl: string, key: string): DemoClients {
   };
   const transport = createConnectTransport({
     baseUrl: pushUrl,
-    httpVersion: "2",
+    httpVersion: "1.1",
     interceptors: [authorize],
     defaultTimeoutMs: 5_000,
   });

@@ -5,7 +5,8 @@ import { runTool, type ToolResult } from "./tool.ts";
 
 const CHECKS: Record<string, () => Promise<ToolResult>> = {
   types: () => runTool("tsc", "--noEmit"),
-  "types in a browser": () => runTool("tsc", "--noEmit", "-p", "sdk"),
+  "types of the SDK": () => runTool("tsc", "--noEmit", "-p", "sdk"),
+  "types of the page": () => runTool("tsc", "--noEmit", "-p", "console"),
   // Lint has the import rules too: biome.imports.jsonc.
   "lint and format": () => runTool("biome", "ci", "--error-on-warnings", "--colors=off", "."),
   "contracts lint": () => runTool("buf", "lint"),

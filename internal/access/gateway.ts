@@ -6,17 +6,19 @@ import type { ConnectionLogEvents } from "./connection-log.ts";
 import { drainSessions, undrainSessions } from "./drain.ts";
 import { welcome } from "./handshake.ts";
 import type { PushIntake } from "./push-intake.ts";
-import type { NodeServices } from "./services.ts";
+import type { NodeState, SessionServices } from "./services.ts";
 import { Session } from "./session.ts";
 import { isLoggedIn } from "./session-state.ts";
 
 export class Gateway implements ConnectionLogEvents {
-  readonly #services: NodeServices;
+  readonly #services: SessionServices;
+  readonly #state: NodeState;
   readonly #pushIntake: PushIntake;
   #lastCounter = 0;
 
-  constructor(services: NodeServices, pushIntake: PushIntake) {
+  constructor(services: SessionServices, state: NodeState, pushIntake: PushIntake) {
     this.#services = services;
+    this.#state = state;
     this.#pushIntake = pushIntake;
   }
 
@@ -43,11 +45,11 @@ export class Gateway implements ConnectionLogEvents {
         this.#kick(body.value);
         break;
       case "drain":
-        this.#services.draining = true;
+        this.#state.draining = true;
         drainSessions(this.#services, body.value.overMs);
         break;
       case "undrain":
-        this.#services.draining = false;
+        this.#state.draining = false;
         undrainSessions(this.#services);
         break;
       case "setRooms":

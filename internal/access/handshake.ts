@@ -71,7 +71,7 @@ export function welcome(session: Session, resumed: boolean): void {
 }
 
 function refusalOfNode({ services }: Session): CloseReason | undefined {
-  if (services.draining) return "going-away";
+  if (services.state.draining) return "going-away";
   return services.log.serving ? undefined : "overloaded";
 }
 
@@ -105,12 +105,12 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
 function stored(session: Session, login: Login): void {
   try {
     if (!session.advance("welcomed")) return; // it ended meanwhile
-    const { rooms, metrics, draining } = session.services;
+    const { rooms, metrics, state } = session.services;
     metrics.logins += 1;
     metrics.sessions += 1;
     rooms.enter(session);
     session.reschedule();
-    if (draining) {
+    if (state.draining) {
       session.end("going-away");
       return;
     }

@@ -10,16 +10,17 @@ const EVERY_ROOM = ">";
 /** Which zone each room is in, followed live. Rooms in no zone take no memory. */
 export class RoomZones {
   readonly #zones = new Map<string, Map<string, string>>();
-  readonly #changed: ZoneChanged;
   #watch: Subscription | undefined;
+  /** Called from now on with each change. */
+  changed: ZoneChanged = () => {};
 
-  constructor(changed: ZoneChanged) {
-    this.#changed = changed;
-  }
+  private constructor() {}
 
   /** Reads and follows bucket `hf_room`. Resolves when the zones of now are known. */
-  async follow(settings: Bucket): Promise<void> {
-    this.#watch = await settings.watch(EVERY_ROOM, (entry) => this.#learn(entry));
+  static async follow(settings: Bucket): Promise<RoomZones> {
+    const zones = new RoomZones();
+    zones.#watch = await settings.watch(EVERY_ROOM, (entry) => zones.#learn(entry));
+    return zones;
   }
 
   /** "" for none. */
@@ -42,6 +43,6 @@ export class RoomZones {
     }
     if (zone === "") zones.delete(room);
     else zones.set(room, zone);
-    this.#changed(app, room, zone);
+    this.changed(app, room, zone);
   }
 }

@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Join, JoinedSchema, LeftSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { idProblem } from "../../streams/names.ts";
-import type { Bucket, ChannelHistory, Messages } from "../bus/contract.ts";
+import type { ChannelHistory, Messages } from "../bus/contract.ts";
 import type { Logger } from "../observe/logger.ts";
 import { SharedFrame } from "../wire/shared-frame.ts";
 import { AppChannels } from "./app-channels.ts";
@@ -11,7 +11,7 @@ import type { SessionLimits } from "./limits.ts";
 import type { AccessMetrics } from "./metrics.ts";
 import { refuse } from "./refusal.ts";
 import { Room } from "./room.ts";
-import { RoomZones } from "./room-zones.ts";
+import type { RoomZones } from "./room-zones.ts";
 import type { Session } from "./session.ts";
 
 export interface JoinRequest {
@@ -27,8 +27,7 @@ export function toRequest({ room, position }: Join): JoinRequest {
 export interface RoomsOptions {
   messages: Messages;
   history: ChannelHistory;
-  /** `hf_room`. */
-  settings: Bucket;
+  zones: RoomZones;
   log: ConnectionLog;
   limits: SessionLimits;
   metrics: AccessMetrics;
@@ -38,26 +37,14 @@ export interface RoomsOptions {
 export class Rooms {
   readonly #options: RoomsOptions;
   readonly #apps = new Map<string, AppChannels>();
-  readonly #zones: RoomZones;
 
-  private constructor(options: RoomsOptions) {
+  constructor(options: RoomsOptions) {
     this.#options = options;
-    this.#zones = new RoomZones((app, id, zone) => {
+    options.zones.changed = (app, id, zone) => {
       const channels = this.#apps.get(app);
       const room = channels?.rooms.get(id);
       if (room !== undefined) channels?.setZone(room, zone);
-    });
-  }
-
-  /** Resolves when the zones of all rooms are known. */
-  static async open(options: RoomsOptions): Promise<Rooms> {
-    const rooms = new Rooms(options);
-    await rooms.#zones.follow(options.settings);
-    return rooms;
-  }
-
-  stop(): void {
-    this.#zones.stop();
+    };
   }
 
   /** A session of this app is here from now on: it hears what is sent to everybody. */
@@ -146,7 +133,7 @@ export class Rooms {
     const channels = this.#app(app);
     let room = channels.rooms.get(id);
     if (room === undefined) {
-      const { messages, history, limits, metrics } = this.#options;
+      const { messages, history, zones, limits, metrics } = this.#options;
       room = new Room({
         channel: { kind: "room", app, id },
         messages,
@@ -156,7 +143,7 @@ export class Rooms {
         failed: this.#failed,
       });
       channels.rooms.set(id, room);
-      channels.setZone(room, this.#zones.zoneOf(app, id));
+      channels.setZone(room, zones.zoneOf(app, id));
       metrics.rooms += 1;
     }
     return room;

@@ -17,8 +17,9 @@ import { LoopLoad } from "./loop-load.ts";
 import type { AccessMetrics } from "./metrics.ts";
 import type { NodeStatus } from "./node-log.ts";
 import { PushIntake } from "./push-intake.ts";
+import { RoomZones } from "./room-zones.ts";
 import { Rooms } from "./rooms.ts";
-import type { NodeServices, TokenVerifier } from "./services.ts";
+import type { NodeState, TokenVerifier } from "./services.ts";
 import { SessionTable } from "./session-table.ts";
 import { Uplinks } from "./uplinks.ts";
 
@@ -67,86 +68,85 @@ export async function createAccessNode(options: {
   metrics: AccessMetrics;
 }): Promise<AccessNode> {
   const { config, adapters, logger, metrics } = options;
-  const { messages, urgent, clock = systemClock, random = Math.random } = adapters;
+  const { messages, urgent, history, verifier } = adapters;
+  const { clock = systemClock, random = Math.random } = adapters;
+  const zones = await RoomZones.follow(adapters.roomSettings);
+
   const listeners: Listener[] = [];
-  const table = new SessionTable();
-  const limits = sessionLimits(config);
+  const state: NodeState = { draining: false };
   const load = new LoopLoad();
   const endpoints = () => listeners.map((listener) => endpointOf(listener, config));
-  // The log calls back only once it runs, and by then `gateway` is there.
+  // The log may ask for the status at once. Events come in a later turn, when all below is there.
   const log = adapters.openLog(
     {
       incarnationChanged: (incarnation) => gateway.incarnationChanged(incarnation),
       order: (order) => gateway.order(order),
       isolated: () => gateway.isolated(),
     },
-    () => ({ endpoints: endpoints(), draining: services.draining, load: load.take() }),
+    () => ({ endpoints: endpoints(), draining: state.draining, load: load.take() }),
   );
+  const wheel = new Wheel(clock);
+  const table = new SessionTable();
+  const limits = sessionLimits(config);
+  const { partitions } = config;
+  const rooms = new Rooms({ messages, history, zones, log, limits, metrics, logger });
   const forwarder = new BusUplinks(adapters.appender, messages);
   const uplinks = new Uplinks({ forwarder, clock, log, limits, metrics });
   const pushIntake = new PushIntake({ messages, urgent, table, metrics, logger });
-  const { history, roomSettings: settings, verifier } = adapters;
-  const rooms = await Rooms.open({ messages, history, settings, log, limits, metrics, logger });
-  const wheel = new Wheel(clock);
-  const services: NodeServices = {
-    clock,
-    random,
-    wheel,
-    limits,
-    metrics,
-    logger,
-    verifier,
-    log,
-    table,
-    rooms,
-    uplinks,
-    partitions: config.partitions,
-    draining: false,
-  };
-  const gateway = new Gateway(services, pushIntake);
+  const own = { clock, random, wheel, limits, metrics, logger, partitions, state };
+  const services = { ...own, verifier, log, table, rooms, uplinks };
+  const gateway = new Gateway(services, state, pushIntake);
   pushIntake.listen(log.incarnation);
 
   const admission = new Admission(clock, config.admission);
   const accept: Accept = (transport) => gateway.accept(transport);
-  const shared = {
-    tls: config.tls,
-    reusePort: config.reusePort,
-    maxFrameBytes: config.maxFrameBytes,
-    openTimeoutMs: OPEN_TIMEOUT_MS,
-    closeTimeoutMs: CLOSE_TIMEOUT_MS,
-    admission,
-    wheel,
-  };
-  const { websocket, tcp, origins } = config;
-  const stack = new AsyncDisposableStack();
-  stack.defer(() => {
+  // Undone from the last to the first.
+  await using started = new AsyncDisposableStack();
+  started.defer(() => {
     pushIntake.stop();
-    rooms.stop();
+    zones.stop();
     wheel.stop();
   });
-  stack.defer(async () => {
-    services.draining = true;
+  started.defer(async () => {
+    state.draining = true;
     gateway.endAll("going-away");
     await within(STOP_STEP_MS, () => admission.connections === 0);
-    await Promise.race([log.settled(), delay(STOP_STEP_MS)]);
+    await Promise.race([log.settled(), delay(STOP_STEP_MS, undefined, { ref: false })]);
   });
-  try {
-    listeners.push(stack.use(await listenWebSocket({ ...shared, ...websocket, origins }, accept)));
-    listeners.push(stack.use(await listenTcp({ ...shared, ...tcp }, accept)));
-  } catch (error) {
-    await stack.disposeAsync();
-    throw error;
+  for (const listening of listenersOf(config, { admission, wheel }, accept)) {
+    listeners.push(started.use(await listening()));
   }
-  log.start();
+  const running = started.move();
   return {
     listeners,
     endpoints,
     get connections() {
       return metrics.sessions;
     },
-    ready: () => log.serving && !services.draining && !stack.disposed,
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    ready: () => log.serving && !state.draining,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** What opens each listener. */
+function listenersOf(
+  config: AccessConfig,
+  shared: { admission: Admission; wheel: Wheel },
+  accept: Accept,
+): (() => Promise<Listener>)[] {
+  const { websocket, tcp, tls, reusePort, maxFrameBytes, origins } = config;
+  const common = {
+    ...shared,
+    tls,
+    reusePort,
+    maxFrameBytes,
+    openTimeoutMs: OPEN_TIMEOUT_MS,
+    closeTimeoutMs: CLOSE_TIMEOUT_MS,
+  };
+  return [
+    () => listenWebSocket({ ...common, ...websocket, origins }, accept),
+    () => listenTcp({ ...common, ...tcp }, accept),
+  ];
 }
 
 function endpointOf({ protocol, url }: Listener, config: AccessConfig): EndpointInit {

@@ -29,11 +29,10 @@ export interface SessionServices {
   readonly uplinks: Uplinks;
   /** Of the deployment. */
   readonly partitions: number;
-  /** True while clients are sent away: no logins. */
-  readonly draining: boolean;
+  readonly state: Readonly<NodeState>;
 }
 
-/** The same for the node itself, which decides whether it drains. */
-export interface NodeServices extends SessionServices {
+export interface NodeState {
+  /** True while clients are sent away: no logins. */
   draining: boolean;
 }

@@ -75,7 +75,8 @@ export async function startNode(
       history: stream,
       roomSettings,
       verifier: fakeVerifier,
-      openLog(events) {
+      openLog(events, status) {
+        status(); // as the real one does with its first beat
         const log = new FakeLog(events);
         logs.push(log);
         return log;

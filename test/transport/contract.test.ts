@@ -78,15 +78,19 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
   let peers: Peer[];
   let clients: TestClient[];
 
+  const address = { host: "127.0.0.1", port: 0, reusePort: false };
+
   async function listen(limits: Partial<AdmissionLimits> = {}): Promise<void> {
     wheel = new Wheel(systemClock, { tickMs: 10 });
     admission = new Admission(systemClock, limits);
     peers = [];
     clients = [];
+    listener = await listenAt(address);
+  }
+
+  function listenAt(where: typeof address): Promise<Listener> {
     const options = {
-      host: "127.0.0.1",
-      port: 0,
-      reusePort: false,
+      ...where,
       tls: tls ? TEST_TLS : undefined,
       maxFrameBytes: MAX_FRAME,
       openTimeoutMs: 300,
@@ -100,7 +104,7 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
       peers.push(peer);
       return peer;
     };
-    listener = await (protocol === "tcp" ? listenTcp : listenWebSocket)(options, accept);
+    return (protocol === "tcp" ? listenTcp : listenWebSocket)(options, accept);
   }
 
   async function open(): Promise<{ client: TestClient; peer: Peer }> {
@@ -283,6 +287,17 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
     await expect(connectClient({ url: listener.url, encoding })).rejects.toThrow();
     peer.transport.send(left("still here"));
     await client.next("left");
+  });
+
+  test("may come to any of several listeners that share a port", async () => {
+    await using first = await listenAt({ ...address, reusePort: true });
+    const shared = { ...address, port: first.port, reusePort: true };
+    await using second = await listenAt(shared);
+    expect(second.port).toBe(first.port);
+    await expect(listenAt({ ...shared, reusePort: false })).rejects.toMatchObject({
+      code: "conflict",
+      message: `127.0.0.1:${first.port} is in use`,
+    });
   });
 
   test("does not stay when its opening comes to nothing", async () => {

@@ -69,6 +69,84 @@ export interface AppRecord {
   admission: "key" | "open";
 }
 
+/**
+ * A message of `HF_RECEIPT`: what has become of one must-arrive message on its way to one device.
+ * There may be several receipts of one message; together they tell all of it.
+ */
+export interface Receipt {
+  app: string;
+  device: string;
+  messageId: string;
+  business: string;
+  /** The delivery sequence; 0 for a message that was refused. */
+  sequence: number;
+  steps: ReceiptStep[];
+}
+
+export interface ReceiptStep {
+  step:
+    | "accepted"
+    /** Not accepted; `reason` says why. */
+    | "refused"
+    /** Handed to the device's node. */
+    | "routed"
+    /** In the connection's queue at its node. */
+    | "written"
+    /** In the mailbox, for when the device comes. */
+    | "mailed"
+    /** The device's application has handled it. */
+    | "acked"
+    /** Dropped, because its time was over or, as `reason` says, because it could not be kept. */
+    | "expired";
+  /** Unix ms. */
+  at: number;
+  /** The incarnation of the access node. */
+  node?: string;
+  connection?: string;
+  /** 1 for the first sending by this owner of the partition. */
+  attempt?: number;
+  reason?: string;
+}
+
+/** `hf_full`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
+export interface MailboxMark {
+  full: boolean;
+}
+
+/** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */
+export interface Business {
+  mode: "stream" | "request" | "rpc";
+  /** Where BusinessService is served; "" but for mode `rpc`. */
+  url: string;
+  /** Of mode `rpc`: Connect over HTTP/1.1, or gRPC over HTTP/2. */
+  protocol: "connect" | "grpc";
+  timeoutMs: number;
+  /** Uplinks under way at once. */
+  concurrency: number;
+  /** How many more may wait for a place. */
+  queue: number;
+  /** Replies of one connection come in the order of its requests. */
+  ordered: boolean;
+  maxPayloadBytes: number;
+  maxReplyBytes: number;
+  /** Uplinks a second of one connection; 0: no bound. */
+  ratePerConnection: number;
+}
+
+/** What holds where nobody said otherwise. */
+export const BUSINESS_DEFAULTS: Business = {
+  mode: "request",
+  url: "",
+  protocol: "connect",
+  timeoutMs: 5_000,
+  concurrency: 256,
+  queue: 1_024,
+  ordered: false,
+  maxPayloadBytes: 65_536,
+  maxReplyBytes: 262_144,
+  ratePerConnection: 0,
+};
+
 /** `hf_meta`, key `deployment`: what can never change. */
 export interface Deployment {
   partitions: number;

@@ -68,9 +68,8 @@ export class DeliveryFold {
   /** A message that is in the mailbox. */
   mailFound(header: MailHeader, nowMs: number): void {
     const inbox = this.#inbox(header.app, header.device, nowMs);
-    const known = inbox.find(header.sequence);
-    // Stored twice, by two owners: deleting the newer copy's place deletes the older one too.
-    if (known !== undefined) known.mailedAs = Math.max(known.mailedAs, header.mailedAs);
+    // An owner that has stopped may have stored it after another one had: one copy is enough.
+    if (inbox.find(header.sequence) !== undefined) inbox.doneMail.push(header.mailedAs);
     else inbox.insert(mailedEntry(header, nowMs));
   }
 

@@ -80,12 +80,13 @@ export class DeliveryCluster {
     this.world.after(this.world.between(10, 3_000), () => this.startNode());
   }
 
-  /** Another owner takes over, at once or when the lease has run out. */
+  /** Another owner takes over, which takes a broker that works, and a lease given up or run out. */
   crashOwner(): void {
     if (this.owner === undefined) return;
     this.owner.crash();
     this.owner = undefined;
-    this.world.after(this.world.between(0, 8_000), () => {
+    const { world, log } = this;
+    world.at(Math.max(world.now, log.downUntil) + world.between(200, 8_000), () => {
       this.owner ??= new SimOwner(this);
     });
   }

@@ -15,6 +15,8 @@ export class SimLog {
   readonly world: World;
   readonly records: Stored[] = [];
   downUntil = 0;
+  /** The newest delivery that the log says each device has acknowledged. */
+  readonly acked = new Map<string, number>();
   readonly #readers = new Set<(stored: Stored) => void>();
   readonly #lanes = new Map<string, number>();
   #sequence = 0;
@@ -61,7 +63,16 @@ export class SimLog {
     const record = create(RecordSchema, { atMs, number: BigInt(number), body });
     const entry = { sequence, record };
     this.records.push(entry);
+    this.#noteAcks(record);
     stored?.(sequence);
     for (const reader of this.#readers) reader(entry);
+  }
+
+  #noteAcks({ body }: Record): void {
+    if (body.case !== "acked") return;
+    for (const { device, deliverySequence } of body.value.acks) {
+      const before = this.acked.get(device) ?? 0;
+      this.acked.set(device, Math.max(before, Number(deliverySequence)));
+    }
   }
 }

@@ -131,6 +131,8 @@ export class SimNode {
     }));
     this.#acks.clear();
     const { world, log } = this.#cluster;
+    // A node that was declared dead drops what is not stored yet.
+    if (world.chance(0.03)) return;
     const body = { case: "acked", value: { incarnation: this.incarnation, acks } } as const;
     log.append(this.incarnation, body, 0);
     // A reconnect in between: the appender sends it again, and it is stored twice.

@@ -4,6 +4,9 @@ import { type Effect, fold } from "../../../internal/projector/fold/fold.ts";
 import { type Device, RouteTable } from "../../../internal/projector/fold/route-table.ts";
 import type { DeliveryCluster } from "./cluster.ts";
 import type { Stored } from "./log.ts";
+import { messageOf } from "./message.ts";
+
+type Send = DeliveryEffect & { kind: "send" };
 
 const TICK_MS = 250;
 const CHECKPOINT_MS = 1_000;
@@ -16,6 +19,8 @@ export class SimOwner {
   readonly #routeEffects: Effect[] = [];
   readonly #dirty = new Set<Device>();
   readonly #last: number;
+  /** What the log said was acknowledged when this owner began. */
+  readonly #acked: ReadonlyMap<string, number>;
   #stopReading: () => void = () => {};
   #live = false;
   up = true;
@@ -33,6 +38,7 @@ export class SimOwner {
     for (const device of marks) this.delivery.markFound("demo", device, world.now);
     for (const mail of mailbox.mails) this.delivery.mailFound(mail, world.now);
     this.#last = log.last;
+    this.#acked = new Map(log.acked);
     // The rest of the log comes in portions, with whatever happens meanwhile in between.
     world.after(world.between(0, 50), () => this.#read());
     this.#every(TICK_MS, () => {
@@ -112,12 +118,13 @@ export class SimOwner {
 
   #carryOut(): void {
     const { world } = this.cluster;
-    const batches = new Map<string, (DeliveryEffect & { kind: "send" })[]>();
+    const batches = new Map<string, Send[]>();
     for (const effect of this.delivery.takeEffects()) {
       if (effect.kind !== "send") {
         this.#do(effect);
         continue;
       }
+      this.#check(effect);
       const { node } = effect.connection;
       const batch = batches.get(node);
       if (batch === undefined) batches.set(node, [effect]);
@@ -131,7 +138,17 @@ export class SimOwner {
     }
   }
 
-  #deliver(incarnation: string, batch: (DeliveryEffect & { kind: "send" })[]): void {
+  #check({ entry, frame }: Send): void {
+    const { world } = this.cluster;
+    const { sequence, messageId, expiresAtMs } = entry;
+    const device = messageOf(frame).text.split(" ")[0] ?? "";
+    if (expiresAtMs <= world.now) this.cluster.violate(`${messageId} was sent after its time`);
+    if (sequence <= (this.#acked.get(device) ?? 0)) {
+      this.cluster.violate(`${messageId} was sent again, though the log says it was acknowledged`);
+    }
+  }
+
+  #deliver(incarnation: string, batch: Send[]): void {
     const { world } = this.cluster;
     const deliveries = batch.map(({ connection, entry, frame, after }) => {
       return { counter: connection.counter, sequence: entry.sequence, after, frame };
@@ -145,7 +162,7 @@ export class SimOwner {
     });
   }
 
-  #do(effect: Exclude<DeliveryEffect, { kind: "send" }>): void {
+  #do(effect: Exclude<DeliveryEffect, Send>): void {
     const { world, mailbox, marks, limits } = this.cluster;
     const { delivery } = this;
     const broken = world.chance(this.cluster.mailFaults);

@@ -100,7 +100,6 @@ function verdict({
   owner,
   violations,
   mailbox,
-  receipts,
 }: DeliveryCluster): string[] {
   const wrong = [...violations];
   const handled = new Map(
@@ -123,13 +122,8 @@ function verdict({
   if (owner === undefined) wrong.push("nobody owns the partition");
   else if (!owner.settled)
     wrong.push(`the owner still holds on to ${owner.delivery.devices} devices`);
-  const settled = new Set(
-    receipts.flatMap(({ messageId, steps }) =>
-      steps.some(({ step }) => step === "acked" || step === "expired") ? [messageId] : [],
-    ),
-  );
-  for (const { messageId } of mailbox.mails) {
-    if (!settled.has(messageId)) wrong.push(`${messageId} is left in the mailbox`);
+  for (const { name } of devices) {
+    for (const { messageId } of mailbox.of(name)) wrong.push(`${messageId} is left in the mailbox`);
   }
   return wrong;
 }

@@ -3,11 +3,11 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DeviceResult_Status as DeviceStatus } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
-import { APP, type FakeCluster } from "./fake-cluster.ts";
+import { APP } from "./fake-cluster.ts";
 import { API_KEY, type Served, serve } from "./served.ts";
 
 let served: Served;
-let cluster: FakeCluster;
+let cluster: Served["cluster"];
 let directory: Served["directory"];
 
 beforeEach(async () => {

@@ -3,7 +3,14 @@
  * messages and orders, buckets, and the room stream.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { Appender, Link, Messages, Subscription } from "../../internal/bus/contract.ts";
+import type {
+  Appender,
+  Bucket,
+  Link,
+  Messages,
+  Subscription,
+} from "../../internal/bus/contract.ts";
+import { updateJson } from "../../internal/bus/update.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import {
   BeatSchema,
@@ -16,7 +23,7 @@ import {
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { type Message, ServerFrameSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { partitionOf } from "../../streams/partition.ts";
-import { encodeJson, type Route, type UserDevice } from "../../streams/records.ts";
+import type { Route, UserDevice } from "../../streams/records.ts";
 import {
   nodeBeatSubject,
   nodeControlSubject,
@@ -116,17 +123,31 @@ export class FakeAppender implements Appender {
   discard(): void {}
 }
 
-export class FakeCluster {
+/** What the cluster lives on: memory, or a real broker. */
+export interface Ground {
+  messages: Messages;
+  highMessages: Messages;
+  routes: Bucket;
+  users: Bucket;
+}
+
+/** Everything in memory, and open to tampering. */
+export class MemoryGround implements Ground {
   readonly messages = new FakeMessages();
   readonly highMessages = new FakeMessages();
   readonly routes = new MemoryBucket();
   readonly users = new MemoryBucket();
   readonly rooms = new MemoryBucket();
+  readonly businesses = new MemoryBucket();
   readonly roomAppender = new FakeAppender();
   readonly link: Link & { connected: boolean } = {
     connected: true,
     watch: () => ({ stop() {} }),
   };
+}
+
+export class FakeCluster<G extends Ground = Ground> {
+  readonly ground: G;
   /** How many questions the owners were asked. */
   questions = 0;
   /** The first answer takes this long, milliseconds; the others come at once. */
@@ -139,7 +160,8 @@ export class FakeCluster {
   readonly #nodes = new Map<FakeNode, Subscription[]>();
   #counter = 0n;
 
-  constructor() {
+  constructor(ground: G) {
+    this.ground = ground;
     for (let partition = 0; partition < PARTITIONS; partition++) this.ownerReturns(partition);
   }
 
@@ -152,12 +174,15 @@ export class FakeCluster {
   }
 
   ownerReturns(partition: number): void {
-    const subscription = this.messages.subscribe(partitionQuerySubject(partition), (question) => {
-      const delayMs = this.questions++ === 0 ? this.firstAnswerMs : 0;
-      const answer = () => question.respond(this.#answer(partition, question.data));
-      if (delayMs > 0) setTimeout(answer, delayMs);
-      else answer();
-    });
+    const subscription = this.ground.messages.subscribe(
+      partitionQuerySubject(partition),
+      (question) => {
+        const delayMs = this.questions++ === 0 ? this.firstAnswerMs : 0;
+        const answer = () => question.respond(this.#answer(partition, question.data));
+        if (delayMs > 0) setTimeout(answer, delayMs);
+        else answer();
+      },
+    );
     this.#owners.set(partition, subscription);
   }
 
@@ -167,10 +192,14 @@ export class FakeCluster {
       messages.subscribe(nodePushSubject(incarnation, lane), (message) =>
         message.respond(node.take(message.data, lane)),
       );
-    const orders = this.messages.subscribe(nodeControlSubject(incarnation), ({ data }) =>
+    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), ({ data }) =>
       node.orders.push(fromBinary(OrderSchema, data)),
     );
-    this.#nodes.set(node, [take(this.messages, "lo"), take(this.highMessages, "hi"), orders]);
+    this.#nodes.set(node, [
+      take(this.ground.messages, "lo"),
+      take(this.ground.highMessages, "hi"),
+      orders,
+    ]);
     return node;
   }
 
@@ -187,7 +216,7 @@ export class FakeCluster {
       endpoints,
       version: "1.0.0",
     });
-    this.messages.publish(nodeBeatSubject(incarnation), toBinary(BeatSchema, beat));
+    this.ground.messages.publish(nodeBeatSubject(incarnation), toBinary(BeatSchema, beat));
   }
 
   /** A connection at a node that its owner knows of. */
@@ -226,41 +255,45 @@ export class FakeCluster {
   async inBuckets(route: Route): Promise<void> {
     const { app, device, user } = route;
     const partition = partitionOf(app, device, PARTITIONS);
-    await write(this.routes, routeKey(partition, app, device), route);
-    if (user !== "") {
-      await write(this.users, userKey(app, user, device), { at: 0 } satisfies UserDevice);
-    }
+    const { routes, users } = this.ground;
+    await updateJson<Route>(routes, routeKey(partition, app, device), () => route);
+    if (user === "") return;
+    await updateJson<UserDevice>(users, userKey(app, user, device), () => ({ at: 0 }));
   }
 
   #answer(partition: number, question: Uint8Array): Uint8Array {
     const { body } = fromBinary(PartitionQuerySchema, question);
-    const own = [...this.#known.values()].filter(
-      ({ app, device }) =>
-        app === body.value?.app && partitionOf(app, device, PARTITIONS) === partition,
-    );
-    const online = own.filter((route) => route.online);
+    if (body.case === undefined) throw new Error("no question");
+    const { app } = body.value;
+    const own = () =>
+      [...this.#known.values()].filter(
+        (route) => route.app === app && partitionOf(app, route.device, PARTITIONS) === partition,
+      );
+    const online = () => own().filter((route) => route.online);
     const answer = create(PartitionAnswerSchema);
     switch (body.case) {
       case "devices":
         answer.routes = body.value.devices.slice(0, this.maxAnswers).map((device) => {
-          const route = this.#known.get(keyOf({ app: body.value.app, device }));
+          const route = this.#known.get(keyOf({ app, device }));
           return route === undefined ? "" : JSON.stringify(route);
         });
         break;
       case "users":
         answer.users = body.value.users.slice(0, this.maxAnswers).map((user) => ({
           $typeName: "holdfast.cluster.v1.UserRoutes",
-          routes: own.filter((route) => route.user === user).map((route) => JSON.stringify(route)),
+          routes: own()
+            .filter((route) => route.user === user)
+            .map((route) => JSON.stringify(route)),
         }));
         break;
       case "rooms":
         answer.roomCounts = body.value.rooms.map(
-          (room) => online.filter((route) => route.rooms.includes(room)).length,
+          (room) => online().filter((route) => route.rooms.includes(room)).length,
         );
         break;
       case "members": {
         const { room, after, limit } = body.value;
-        answer.members = online
+        answer.members = online()
           .filter((route) => route.rooms.includes(room) && route.device > after)
           .sort((a, b) => (a.device < b.device ? -1 : 1))
           .slice(0, limit)
@@ -268,7 +301,7 @@ export class FakeCluster {
         break;
       }
       case "nodes":
-        for (const { node } of online) {
+        for (const { node } of online()) {
           answer.nodeConnections[node] = (answer.nodeConnections[node] ?? 0) + 1;
         }
         break;
@@ -279,12 +312,4 @@ export class FakeCluster {
 
 function keyOf({ app, device }: { app: string; device: string }): string {
   return `${app}\n${device}`;
-}
-
-async function write(bucket: MemoryBucket, key: string, value: unknown): Promise<void> {
-  const revision = bucket.entries.get(key)?.revision ?? 0;
-  const outcome = await new Promise<{ kind: string }>((done) =>
-    bucket.put(key, encodeJson(value), revision, done),
-  );
-  if (outcome.kind !== "stored") throw new Error(`bucket: ${outcome.kind}`);
 }

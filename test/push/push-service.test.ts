@@ -10,11 +10,11 @@ import { Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { nodePushSubject } from "../../streams/subjects.ts";
 import { eventually } from "../support/eventually.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { APP, type FakeCluster } from "./fake-cluster.ts";
+import { APP } from "./fake-cluster.ts";
 import { type Served, serve, transportTo } from "./served.ts";
 
 let served: Served;
-let cluster: FakeCluster;
+let cluster: Served["cluster"];
 let client: Served["client"];
 
 beforeEach(async () => use(await serve()));
@@ -148,7 +148,7 @@ describe("a push to devices", () => {
   test("is not sent again to a connection whose node may have it without saying so", async () => {
     const node = cluster.node("frozen-1");
     cluster.login("d1", node);
-    cluster.messages.frozen.add(nodePushSubject("frozen-1", "lo"));
+    cluster.ground.messages.frozen.add(nodePushSubject("frozen-1", "lo"));
     expect(await statuses("d1")).toEqual([Status.OFFLINE]);
     expect(node.delivered).toHaveLength(1);
   });
@@ -233,7 +233,7 @@ describe("a push to rooms, zones and everyone", () => {
     expect(results.map(({ target, status }) => [target, status])).toEqual(
       rooms.map((room) => [room, Status.SENT]),
     );
-    expect(cluster.roomAppender.appended).toMatchObject([
+    expect(cluster.ground.roomAppender.appended).toMatchObject([
       { subject: "hf.chan.in.demo.room.-ci4x", message: { room: "r.1" } },
       { subject: "hf.chan.in.demo.room.-ciAy", message: { room: "r 2" } },
     ]);
@@ -244,21 +244,21 @@ describe("a push to rooms, zones and everyone", () => {
     await client.pushToZones({ app: APP, zones: ["z1"], message });
     const { results } = await client.broadcast({ app: APP, message });
     expect(results).toMatchObject([{ target: APP, status: Status.SENT }]);
-    expect(cluster.roomAppender.appended.map(({ subject }) => subject)).toEqual([
+    expect(cluster.ground.roomAppender.appended.map(({ subject }) => subject)).toEqual([
       "hf.chan.in.demo.zone.z1",
       "hf.chan.in.demo.all.all",
     ]);
   });
 
   test("is sent when the stream has stored it, not before", async () => {
-    cluster.roomAppender.storing = false;
+    cluster.ground.roomAppender.storing = false;
     let answered = false;
     const call = client.broadcast({ app: APP, message: text("hi") }).finally(() => {
       answered = true;
     });
     await client.pushToDevices({ app: APP, devices: ["d"], message: text("another call") });
     expect(answered).toBe(false);
-    cluster.roomAppender.storeAll();
+    cluster.ground.roomAppender.storeAll();
     expect((await call).results).toMatchObject([{ status: Status.SENT }]);
   });
 
@@ -266,9 +266,9 @@ describe("a push to rooms, zones and everyone", () => {
     await served[Symbol.asyncDispose]();
     const clock = new VirtualClock();
     use(await serve({ clock }));
-    cluster.roomAppender.storing = false;
+    cluster.ground.roomAppender.storing = false;
     const call = client.pushToRooms({ app: APP, rooms: ["r"], message: text("hi") });
-    while (cluster.roomAppender.backlog === 0) await new Promise(setImmediate);
+    while (cluster.ground.roomAppender.backlog === 0) await new Promise(setImmediate);
     clock.advance(5_000);
     expect((await call).results).toMatchObject([
       { target: "r", status: Status.REFUSED, reason: "unavailable" },
@@ -276,10 +276,10 @@ describe("a push to rooms, zones and everyone", () => {
   });
 
   test("is refused while the stream has too much to store", async () => {
-    cluster.roomAppender.ready = false;
+    cluster.ground.roomAppender.ready = false;
     const { results } = await client.broadcast({ app: APP, message: text("hi") });
     expect(results).toMatchObject([{ status: Status.REFUSED, reason: "unavailable" }]);
-    expect(cluster.roomAppender.appended).toEqual([]);
+    expect(cluster.ground.roomAppender.appended).toEqual([]);
   });
 });
 
@@ -416,7 +416,7 @@ describe("a caller", () => {
   });
 
   test("is told when the broker is away, and the server says it is not ready", async () => {
-    cluster.link.connected = false;
+    cluster.ground.link.connected = false;
     const answer = await failure(client.broadcast({ app: APP, message }));
     expect(answer).toMatchObject({ code: Code.Unavailable });
     expect((await fetch(`${served.server.url}/readyz`)).status).toBe(503);

@@ -8,16 +8,20 @@ import { HoldfastError } from "../../internal/status/errors.ts";
 import { DirectoryService } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import { quietLogger } from "../support/logger.ts";
-import { APP, FakeCluster, PARTITIONS } from "./fake-cluster.ts";
+import { APP, FakeCluster, MemoryGround, PARTITIONS } from "./fake-cluster.ts";
 
 export const API_KEY = "right";
 
-export interface Served extends AsyncDisposable {
-  cluster: FakeCluster;
+/** A port, and clients of it with the right key. */
+export interface Port extends AsyncDisposable {
   push: Push;
   server: HttpServer;
   client: Client<typeof PushService>;
   directory: Client<typeof DirectoryService>;
+}
+
+export interface Served extends Port {
+  cluster: FakeCluster<MemoryGround>;
 }
 
 const apps = {
@@ -28,20 +32,18 @@ const apps = {
   },
 };
 
+/** Over a cluster in memory. */
 export async function serve(options: Partial<PushOptions> = {}): Promise<Served> {
-  const cluster = new FakeCluster();
-  const nodes = new NodeRegistry({ messages: cluster.messages });
-  const push = createPush({
-    messages: cluster.messages,
-    highMessages: cluster.highMessages,
-    link: cluster.link,
-    buckets: { routes: cluster.routes, users: cluster.users, rooms: cluster.rooms },
-    roomAppender: cluster.roomAppender,
-    apps,
-    nodes,
-    partitions: PARTITIONS,
-    ...options,
-  });
+  const ground = new MemoryGround();
+  const cluster = new FakeCluster(ground);
+  return { cluster, ...(await servePush({ ...ground, buckets: ground, ...options })) };
+}
+
+export async function servePush(
+  options: Omit<PushOptions, "apps" | "nodes" | "partitions">,
+): Promise<Port> {
+  const nodes = new NodeRegistry({ messages: options.messages });
+  const push = createPush({ ...options, apps, nodes, partitions: PARTITIONS });
   const server = await startHttpServer({
     listen: { host: "127.0.0.1", port: 0 },
     log: quietLogger,
@@ -50,7 +52,6 @@ export async function serve(options: Partial<PushOptions> = {}): Promise<Served>
   });
   const transport = transportTo(server.url);
   return {
-    cluster,
     push,
     server,
     client: createClient(PushService, transport),

@@ -117,6 +117,7 @@ export async function createAccessNode(options: {
     listeners.push(started.use(await listening()));
   }
   const running = started.move();
+  log.start();
   return {
     listeners,
     endpoints,

@@ -48,6 +48,7 @@ export type BucketName =
   | "hf_route"
   | "hf_user"
   | "hf_room"
+  | "hf_business"
   | "hf_app"
   | "hf_key"
   | "hf_lease"
@@ -109,6 +110,7 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_route", ttlMs: ROUTE_TTL_MS, replicas },
     { name: "hf_user", ttlMs: ROUTE_TTL_MS, replicas },
     { name: "hf_room", ttlMs: forever, replicas },
+    { name: "hf_business", ttlMs: forever, replicas },
     { name: "hf_app", ttlMs: forever, replicas },
     { name: "hf_key", ttlMs: forever, replicas },
     { name: "hf_lease", ttlMs: forever, replicas },

@@ -160,6 +160,22 @@ export function parseRoomKey(key: string): { app: string; room: string } {
   return { app: fromToken(key.slice(0, dot)), room: fromToken(key.slice(dot + 1)) };
 }
 
+/** `hf_business`: `<app>.<business>`. */
+export function businessKey(app: string, business: string): string {
+  return `${toToken(app)}.${toToken(business)}`;
+}
+
+/** Every business of one app. */
+export function businessesFilter(app: string): string {
+  return `${toToken(app)}.*`;
+}
+
+/** The app and business of a key of `hf_business`. */
+export function parseBusinessKey(key: string): { app: string; business: string } {
+  const dot = key.indexOf(".");
+  return { app: fromToken(key.slice(0, dot)), business: fromToken(key.slice(dot + 1)) };
+}
+
 /** `hf_app`: `<app>`. */
 export function appKey(app: string): string {
   return toToken(app);

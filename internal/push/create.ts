@@ -1,9 +1,12 @@
 import type { ConnectRouter } from "@connectrpc/connect";
+import { BusinessRegistryService } from "../../proto/gen/holdfast/business/v1/registry_pb.ts";
 import { DirectoryService } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import type { Appender, Bucket, Link, Messages } from "../bus/contract.ts";
+import { BusinessStore } from "../businesses/store.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
+import { createBusinessRegistryService } from "./businesses.ts";
 import { Channels } from "./channels.ts";
 import { PushCounters } from "./counters.ts";
 import { createDirectoryService } from "./directory.ts";
@@ -32,6 +35,8 @@ export interface PushOptions {
     users: Bucket;
     /** `hf_room` */
     rooms: Bucket;
+    /** `hf_business` */
+    businesses: Bucket;
   };
   /** To stream HF_ROOM. */
   roomAppender: Appender;
@@ -44,7 +49,10 @@ export interface PushOptions {
   clock?: Clock;
 }
 
-/** The push role: PushService and DirectoryService. It owns nothing that needs to be closed. */
+/**
+ * The push role: PushService, DirectoryService and BusinessRegistryService. It owns nothing that needs
+ * to be closed.
+ */
 export interface Push {
   routes(router: ConnectRouter): void;
   ready(): boolean;
@@ -77,6 +85,9 @@ export function createPush(options: PushOptions): Push {
     orders: new Orders({ messages, resolver }),
   });
 
+  const store = new BusinessStore(buckets.businesses);
+  const businessRegistryService = createBusinessRegistryService({ gate, store });
+
   return {
     counters,
     ready: () => link.connected,
@@ -84,6 +95,9 @@ export function createPush(options: PushOptions): Push {
       router.service(PushService, pushService);
       router.service(DirectoryService, directoryService, {
         // A person reading the answer wants to see `"online": false` rather than nothing.
+        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+      });
+      router.service(BusinessRegistryService, businessRegistryService, {
         jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
       });
     },

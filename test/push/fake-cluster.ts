@@ -139,6 +139,7 @@ export class MemoryGround implements Ground {
   readonly users = new MemoryBucket();
   readonly rooms = new MemoryBucket();
   readonly businesses = new MemoryBucket();
+  readonly businesses = new MemoryBucket();
   readonly roomAppender = new FakeAppender();
   readonly link: Link & { connected: boolean } = {
     connected: true,

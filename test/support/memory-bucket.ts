@@ -11,8 +11,7 @@ export class MemoryBucket implements Bucket {
   #revision = 0;
 
   async get(key: string): Promise<Entry | undefined> {
-    const entry = this.entries.get(key);
-    return entry?.value === undefined ? undefined : entry;
+    return this.entries.get(key);
   }
 
   async getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {

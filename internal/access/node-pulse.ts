@@ -140,6 +140,8 @@ export class NodePulse {
     if (this.#state.kind === "suspended" && this.#options.link.connected && this.#isHeard(sentAt)) {
       this.#state = { kind: "serving" };
       this.#options.resumed();
+      // Clients need not wait a second to hear of it.
+      this.#sendBeat();
     }
   }
 

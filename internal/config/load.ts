@@ -72,7 +72,7 @@ function contradictions(values: Record<string, unknown>): string[] {
   if ((values.tlsCert === undefined) !== (values.tlsKey === undefined)) {
     mistakes.push("tlsCert and tlsKey go together: set both or neither");
   }
-  if (Number(values.logStreams) > Number(values.partitions)) {
+  if (Number(values.logStreams) > Number(values.partitions ?? Number.POSITIVE_INFINITY)) {
     mistakes.push("logStreams must not be more than partitions");
   }
   return mistakes;

@@ -123,16 +123,21 @@ export const OPTIONS = {
   ),
   tlsKey: option(z.string(), undefined, "PEM file with its private key"),
   allowedOrigins: option(list, "", "web origins that may connect, with commas between; empty: all"),
+  sharePorts: option(
+    bool,
+    "false",
+    "let other processes of this host listen on the same client ports",
+  ),
   workers: option(integer(1, 256), "1", "access processes that share the client ports"),
   partitions: option(
     integer(1, 1024),
-    "16",
-    "partitions of the log; fixed for the life of a deployment",
+    undefined,
+    "partitions of the log, fixed for the life of a deployment; unset: as it was set up, at first 16",
   ),
   logStreams: option(
     integer(1, 64),
-    "1",
-    "JetStream streams that carry the partitions; fixed as well",
+    undefined,
+    "JetStream streams that carry the partitions, fixed as well; unset: as it was set up, at first 1",
   ),
   replicas: option(integer(1, 5), "1", "copies of each stream; 3 in a NATS cluster"),
   logMaxBytes: option(

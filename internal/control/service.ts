@@ -77,7 +77,8 @@ async function admit(options: ControlOptions, request: AdmitRequest, context: Ha
   });
 }
 
-function takesConnections(node: Beat): boolean {
+/** Whether clients may be sent to the node. */
+export function takesConnections(node: Beat): boolean {
   return node.serving && !node.draining;
 }
 

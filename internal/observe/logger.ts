@@ -17,12 +17,12 @@ export function createLogger(level: string): Logger {
 }
 
 /**
- * The line that tells where a role can be reached. Programs that start the gateway on port 0 wait
+ * The line that tells where a role, named in every line of its log, can be reached. Programs that start the gateway on port 0 wait
  * for it, so it is printed at every log level.
  */
 export function announceListening(
   log: Logger,
-  listening: { role: string; transport: string; address: string },
+  listening: { transport: string; address: string },
 ): void {
   log.child({}, { level: "info" }).info(listening, "listening");
 }

@@ -17,7 +17,7 @@ describe("configuration", () => {
     expect(config.controlListen).toEqual({ host: "127.0.0.1", port: 8080 });
     expect(config.wsListen.port).toBe(9000);
     expect(config.natsUrl).toBeUndefined();
-    expect(config.partitions).toBe(16);
+    expect(config.workers).toBe(1);
     expect(Object.isFrozen(config)).toBe(true);
   });
 

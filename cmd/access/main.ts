@@ -1,0 +1,103 @@
+import { readFile } from "node:fs/promises";
+import type { AccessConfig } from "../../internal/access/config.ts";
+import { newAccessMetrics } from "../../internal/access/metrics.ts";
+import { NodeLog } from "../../internal/access/node-log.ts";
+import { createAccessNode } from "../../internal/access/service.ts";
+import { TokenVerifier } from "../../internal/auth/tokens.ts";
+import { NatsChannelHistory } from "../../internal/bus/channel-history.ts";
+import { NatsMessages } from "../../internal/bus/messages.ts";
+import { systemClock } from "../../internal/clock/clock.ts";
+import type { Config } from "../../internal/config/options.ts";
+import { announceListening } from "../../internal/observe/logger.ts";
+import { HoldfastError } from "../../internal/status/errors.ts";
+import { openBus } from "../bus.ts";
+import { forRole, type RoleContext, type Running } from "../process.ts";
+import { VERSION } from "../version.ts";
+import { exposeAccessMetrics } from "./metrics.ts";
+import { defaultNodeName } from "./node-name.ts";
+import { runWorkers } from "./workers.ts";
+
+/** One access node, or with `--workers` several processes that share the ports. */
+export function runAccess(context: RoleContext): Promise<Running> {
+  const role = forRole("access", context);
+  return role.config.workers > 1 ? runWorkers(role) : runNode(role);
+}
+
+async function runNode(context: RoleContext): Promise<Running> {
+  const { config, log, registry } = context;
+  await using started = new AsyncDisposableStack();
+  const bus = started.use(await openBus("access", context));
+  const urgent = await bus.another("access urgent");
+  const { connection, deployment } = bus;
+  const messages = new NatsMessages(connection);
+  const logAppender = bus.appender("the log");
+  const metrics = newAccessMetrics();
+  const node = started.use(
+    await createAccessNode({
+      config: await accessConfig(config, deployment.partitions),
+      adapters: {
+        messages,
+        urgent: new NatsMessages(urgent),
+        appender: bus.appender("uplinks"),
+        history: await NatsChannelHistory.open(connection),
+        roomSettings: bus.bucket("hf_room"),
+        verifier: started.use(await TokenVerifier.follow(bus.bucket("hf_key"))),
+        openLog: (events, status) =>
+          started.use(
+            new NodeLog({
+              name: config.nodeName ?? defaultNodeName(),
+              version: VERSION,
+              partitions: deployment.partitions,
+              clock: systemClock,
+              random: Math.random,
+              appender: logAppender,
+              messages,
+              link: connection.link,
+              isolatedAfterMs: config.isolationSeconds * 1_000,
+              status,
+              events,
+            }),
+          ),
+      },
+      logger: log,
+      metrics,
+    }),
+  );
+  exposeAccessMetrics(registry, metrics, () => logAppender.backlog);
+  for (const { protocol, url } of node.listeners) {
+    announceListening(log, { transport: protocol, address: url });
+  }
+  const running = started.move();
+  return { ready: () => node.ready(), [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function accessConfig(config: Config, partitions: number): Promise<AccessConfig> {
+  const { tlsCert, tlsKey } = config;
+  const tls =
+    tlsCert === undefined || tlsKey === undefined
+      ? undefined
+      : { cert: await readPem("tlsCert", tlsCert), key: await readPem("tlsKey", tlsKey) };
+  return {
+    websocket: { ...config.wsListen, url: config.wsUrl },
+    tcp: { ...config.tcpListen, url: config.tcpUrl },
+    tls,
+    origins: config.allowedOrigins,
+    reusePort: config.sharePorts,
+    partitions,
+    heartbeatSeconds: config.heartbeatSeconds,
+    maxFrameBytes: config.maxFrameBytes,
+    admission: {
+      maxConnections: config.maxConnections,
+      maxConnectionsPerAddress: config.maxConnectionsPerIp || Number.POSITIVE_INFINITY,
+      connects: { perSecond: config.maxConnectsPerSecond, burst: config.maxConnectsPerSecond },
+    },
+  };
+}
+
+async function readPem(option: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new HoldfastError("invalid", `${option}: cannot read ${path}: ${cause}`, { cause });
+  }
+}

@@ -1,0 +1,52 @@
+import { Apps } from "../../internal/auth/apps.ts";
+import { NatsMessages } from "../../internal/bus/messages.ts";
+import { startHttpServer } from "../../internal/http/server.ts";
+import { NodeRegistry } from "../../internal/nodes/registry.ts";
+import { announceListening } from "../../internal/observe/logger.ts";
+import { exposeNumbers } from "../../internal/observe/metrics.ts";
+import { createPush } from "../../internal/push/create.ts";
+import { openBus } from "../bus.ts";
+import { ensureDemoApp } from "../demo-app.ts";
+import { forRole, type RoleContext, type Running } from "../process.ts";
+
+export interface RunningPush extends Running {
+  /** As "http://127.0.0.1:8090". */
+  readonly url: string;
+}
+
+export async function runPush(parent: RoleContext): Promise<RunningPush> {
+  const context = forRole("push", parent);
+  const { config, log } = context;
+  await using started = new AsyncDisposableStack();
+  const bus = started.use(await openBus("push", context));
+  const urgent = await bus.another("push urgent");
+  const apps = started.use(await Apps.follow(bus.bucket("hf_app")));
+  await ensureDemoApp(apps, config);
+  const messages = new NatsMessages(bus.connection);
+  const push = createPush({
+    messages,
+    highMessages: new NatsMessages(urgent),
+    link: bus.connection.link,
+    buckets: {
+      routes: bus.bucket("hf_route"),
+      users: bus.bucket("hf_user"),
+      rooms: bus.bucket("hf_room"),
+      businesses: bus.bucket("hf_business"),
+    },
+    roomAppender: bus.appender("room messages"),
+    apps,
+    nodes: started.use(new NodeRegistry({ messages })),
+    partitions: bus.deployment.partitions,
+  });
+  const ready = () => push.ready();
+  const { counters } = push;
+  exposeNumbers(context.registry, "push", {
+    counters: () => ({ calls: counters.calls, retries: counters.retries }),
+  });
+  const server = started.use(
+    await startHttpServer({ listen: config.pushListen, routes: push.routes, ready, log }),
+  );
+  announceListening(log, { transport: "http", address: server.url });
+  const running = started.move();
+  return { ready, url: server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}

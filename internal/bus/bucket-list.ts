@@ -10,6 +10,8 @@ import { natsError } from "./nats-errors.ts";
 
 /** The most subjects, and the most messages, that one batch direct get may ask for. */
 const MAX_BATCH = 1_024;
+/** What one batch may hold; the server ends it behind the entry that passes this. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const PAGE = 512;
 const INACTIVE_MS = 30_000;
 
@@ -39,7 +41,7 @@ async function newestOfChunk(
   keys: readonly string[],
   found: Map<string, Entry>,
 ): Promise<void> {
-  // The server ends a batch early when it has many bytes; then the rest is asked for.
+  // Until nothing is left behind the end of a batch.
   let missing = keys;
   while (missing.length > 0) {
     const end = await batch(connection, place, missing, (entry) => found.set(entry.key, entry));
@@ -75,7 +77,8 @@ async function batch(
   each: (entry: Entry) => void,
 ): Promise<"all" | "more"> {
   const subject = `$JS.API.DIRECT.GET.${place.stream}`;
-  const request = { multi_last: keys.map((key) => place.subject(key)) };
+  const multi_last = keys.map((key) => place.subject(key));
+  const request = { multi_last, max_bytes: MAX_BATCH_BYTES };
   const most = Number.POSITIVE_INFINITY;
   const end = await gather(connection, { subject, request, most }, (message) =>
     each(place.ofDirect(message)),

@@ -1,4 +1,5 @@
 import { jetstreamManager } from "@nats-io/jetstream";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { NatsLogReader } from "../../internal/bus/log-reader.ts";
 import { reconcile } from "../../internal/bus/reconcile.ts";
@@ -54,6 +55,22 @@ function readFrom(partition: number, after: number) {
     lost: (why) => lost.push(why.message),
   });
   return { records, sequences, lost, stop: () => subscription.stop() };
+}
+
+/** The same connection, but the first delivery of each message that `drop` picks is lost. */
+function withLoss(real: TestConnection, drop: (message: Msg) => boolean): TestConnection {
+  const lost = new Set<string>();
+  const nc: NatsConnection = Object.create(real.nc);
+  nc.subscribe = (subject, options) =>
+    real.nc.subscribe(subject, {
+      ...options,
+      callback: (error, message) => {
+        const content = text(message.data);
+        if (drop(message) && !lost.has(content)) lost.add(content);
+        else options?.callback?.(error, message);
+      },
+    });
+  return { ...real, nc };
 }
 
 test("a reader gets the records of its partition, and no others, in order with their sequences", async () => {
@@ -134,6 +151,16 @@ test("the deletion of its consumer costs a reader no record and repeats none", a
   await store([0, 0], 2);
   await eventually("the rest is read", () => read.records.length === 4);
   expect(read.records).toEqual(["0:0", "0:1", "0:2", "0:3"]);
+  read.stop();
+});
+
+test("deliveries that are lost on the way are read again, and none comes twice", async () => {
+  const lossy = withLoss(connection, (message) => /^0:[1346]$/.test(text(message.data)));
+  reader = new NatsLogReader(lossy, LAYOUT.logStreams);
+  const read = readFrom(0, 0);
+  await store(Array.from({ length: 8 }, () => 0));
+  await eventually("all are read", () => read.records.length === 8);
+  expect(read.records).toEqual(Array.from({ length: 8 }, (_, i) => `0:${i}`));
   read.stop();
 });
 

@@ -43,7 +43,8 @@ export class BucketWriter implements AckReceiver {
     this.#connection = connection;
     this.#clock = clock;
     this.#inbox = new AckInbox(connection, this);
-    clock.every(CHECK_MS, () => this.#expire());
+    const checker = clock.every(CHECK_MS, () => this.#expire());
+    void connection.closed.then(() => checker.cancel());
     connection.link.watch((connected) => {
       if (!connected) this.#giveUp(Number.POSITIVE_INFINITY);
     });

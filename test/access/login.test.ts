@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CLOSE, type CloseReason } from "../../internal/status/close.ts";
 import { type ClientFrameInit, connectClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
+import { TEST_TLS } from "../support/tls.ts";
 import { tokenOf } from "./fakes.ts";
 import { type ClientKind, startNode, type TestNode } from "./node.ts";
 
@@ -163,6 +164,21 @@ test("a node that stops sends its clients elsewhere, and takes no more", async (
   expect(at.log.ends("d1")).toEqual(["going-away"]);
   expect(at.node.ready()).toBe(false);
   await expect(connectClient({ url: url ?? "" })).rejects.toThrow("ECONNREFUSED");
+});
+
+test("a node with a certificate takes encrypted connections, and tells that in its addresses", async () => {
+  await using encrypted = await startNode({ config: { tls: TEST_TLS } });
+  expect(encrypted.node.endpoints().map(({ url }) => url.split(":")[0])).toEqual(["wss", "tls"]);
+  for (const [, kind] of KINDS) await encrypted.login({}, kind);
+});
+
+test("a node that has an address of its own for clients tells them that one", async () => {
+  const websocket = { host: "127.0.0.1", port: 0, url: "wss://gateway.example/connect" };
+  await using behindProxy = await startNode({ config: { websocket } });
+  expect(behindProxy.node.endpoints()[0]).toEqual({
+    protocol: "websocket",
+    url: "wss://gateway.example/connect",
+  });
 });
 
 test("a node that cannot listen says which address, and leaves nothing behind", async () => {

@@ -33,6 +33,10 @@ const KINDS: Kind[] = [
 
 const MAX_FRAME = 1_000;
 
+/** Long enough for a busy machine, where a test does not wait for the end of it. */
+const PATIENT = { openTimeoutMs: 10_000, closeTimeoutMs: 10_000 };
+const IMPATIENT = { openTimeoutMs: 300, closeTimeoutMs: 300 };
+
 /** The server's end of one connection, and everything that happened on it. */
 class Peer implements TransportHandlers {
   readonly transport: Transport;
@@ -80,21 +84,20 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
 
   const address = { host: "127.0.0.1", port: 0, reusePort: false };
 
-  async function listen(limits: Partial<AdmissionLimits> = {}): Promise<void> {
+  async function listen(limits: Partial<AdmissionLimits> = {}, patience = PATIENT): Promise<void> {
     wheel = new Wheel(systemClock, { tickMs: 10 });
     admission = new Admission(systemClock, limits);
     peers = [];
     clients = [];
-    listener = await listenAt(address);
+    listener = await listenAt(address, patience);
   }
 
-  function listenAt(where: typeof address): Promise<Listener> {
+  function listenAt(where: typeof address, patience = PATIENT): Promise<Listener> {
     const options = {
       ...where,
+      ...patience,
       tls: tls ? TEST_TLS : undefined,
       maxFrameBytes: MAX_FRAME,
-      openTimeoutMs: 300,
-      closeTimeoutMs: 300,
       origins: [],
       admission,
       wheel,
@@ -221,6 +224,8 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
   });
 
   test("is cut when the peer does not end it in its turn", async () => {
+    await listener.stop();
+    await listen({}, IMPATIENT);
     const { client, peer } = await open();
     client.pause();
     peer.transport.send(left("x".repeat(10_000_000)));
@@ -302,6 +307,8 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
 
   test("does not stay when its opening comes to nothing", async () => {
     if (protocol === "tcp" && !tls) return; // open at once: the login deadline is the session's
+    await listener.stop();
+    await listen({}, IMPATIENT);
     const socket = connect(listener.port, "127.0.0.1");
     socket.on("error", () => {});
     await eventually("it is counted", () => admission.connections === 1);

@@ -40,15 +40,19 @@ const peers: Peer[] = [];
 let listener: Listener;
 
 beforeAll(async () => {
-  listener = await listenWebSocket(
+  listener = await listen(10_000);
+});
+
+function listen(openTimeoutMs: number): Promise<Listener> {
+  return listenWebSocket(
     {
       host: "127.0.0.1",
       port: 0,
       reusePort: false,
       tls: undefined,
       maxFrameBytes: 1_000,
-      openTimeoutMs: 300,
-      closeTimeoutMs: 300,
+      openTimeoutMs,
+      closeTimeoutMs: 10_000,
       origins: ["https://shop.example"],
       admission,
       wheel,
@@ -59,7 +63,7 @@ beforeAll(async () => {
       return peer;
     },
   );
-});
+}
 
 afterAll(async () => {
   await listener.stop();
@@ -161,7 +165,8 @@ describe("the WebSocket upgrade", () => {
   });
 
   test("is cut when its head comes too slowly", async () => {
-    const socket = connect(listener.port, "127.0.0.1");
+    await using impatient = await listen(300);
+    const socket = connect(impatient.port, "127.0.0.1");
     socket.write("GET /connect HTTP/1.1\r\nHost: x\r\n");
     socket.on("error", () => {});
     socket.resume();

@@ -53,7 +53,12 @@ export async function startGateway(
       if (line.startsWith("{")) lines.push(JSON.parse(line) as LogLine);
     });
   }
-  const ended = new Promise<void>((done) => child.once("exit", () => done()));
+  // "close" comes after "exit", when all that it said has been read.
+  const ended = new Promise<void>((done) => child.once("close", () => done()));
+  let over = false;
+  void ended.then(() => {
+    over = true;
+  });
   const running = () => child.exitCode === null && child.signalCode === null;
 
   const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
@@ -65,7 +70,7 @@ export async function startGateway(
     lines,
     async address(role, transport) {
       const line = await eventually(`${command} listens for ${role} ${transport}`, () => {
-        if (!running()) throw new Error(`${command} has ended:\n${plain.slice(-20).join("\n")}`);
+        if (over) throw new Error(`${command} has ended:\n${plain.slice(-20).join("\n")}`);
         return lines.find(
           (line) => line.msg === "listening" && line.role === role && line.transport === transport,
         );

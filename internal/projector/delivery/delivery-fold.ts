@@ -81,12 +81,14 @@ export class DeliveryFold {
   // What the log says.
 
   accepted(sequence: number, accepted: Accepted, atMs: number, nowMs: number): void {
-    const { app, device, messageId, business, message } = accepted;
+    const { app, device, messageId, business } = accepted;
     const state = this.#state;
     const inbox = this.#inbox(app, device, nowMs);
     // In the mailbox already: an earlier owner put it there.
     if (inbox.find(sequence) !== undefined) return;
     const expiresAtMs = Number(accepted.expiresAtMs);
+    // A copy: the record's bytes are part of the block that was read from the socket.
+    const message = accepted.message.slice();
     const entry = acceptedEntry(
       { sequence, messageId, business, acceptedAtMs: atMs, expiresAtMs, message },
       nowMs,

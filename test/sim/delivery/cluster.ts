@@ -16,6 +16,19 @@ interface AcceptedMessage {
   expiresAtMs: number;
 }
 
+export interface Faults {
+  /** The share of messages to nodes that get lost. */
+  loss: number;
+  /** How long some of the others take, in ms. */
+  slowness: number;
+  /** The share of operations on the mailbox that fail. */
+  mailFaults: number;
+  /** How long some of the others take, in ms. */
+  mailSlowness: number;
+}
+
+export const NO_FAULTS: Faults = { loss: 0, slowness: 0, mailFaults: 0, mailSlowness: 0 };
+
 /** One partition with everything around it: senders, its owner, access nodes, devices. */
 export class DeliveryCluster {
   readonly world: World;
@@ -34,9 +47,7 @@ export class DeliveryCluster {
   readonly accepted: AcceptedMessage[] = [];
   readonly receipts: Receipt[] = [];
   readonly violations: string[] = [];
-  loss = 0;
-  mailFaults = 0;
-  #slowness = 0;
+  #faults: Faults = NO_FAULTS;
   #messages = 0;
 
   constructor(seed: number) {
@@ -91,16 +102,18 @@ export class DeliveryCluster {
     });
   }
 
-  misbehave(network: { loss: number; slowness: number; mailFaults: number }): void {
-    this.loss = network.loss;
-    this.#slowness = network.slowness;
-    this.mailFaults = network.mailFaults;
+  misbehave(faults: Faults): void {
+    this.#faults = faults;
+  }
+
+  get faults(): Readonly<Faults> {
+    return this.#faults;
   }
 
   /** How long a message to a node takes: some overtake others. */
   delay(): number {
     return this.world.chance(0.2)
-      ? this.world.between(0, this.#slowness)
+      ? this.world.between(0, this.#faults.slowness)
       : this.world.between(0, 5);
   }
 

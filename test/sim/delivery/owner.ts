@@ -10,6 +10,8 @@ type Send = DeliveryEffect & { kind: "send" };
 
 const TICK_MS = 250;
 const CHECKPOINT_MS = 1_000;
+/** How long after a crash something of it may still happen: less than any takeover takes. */
+const LATE_MS = 150;
 
 /** A partition's owner: the real folds, and their effects on a network that may do anything. */
 export class SimOwner {
@@ -24,6 +26,7 @@ export class SimOwner {
   #stopReading: () => void = () => {};
   #live = false;
   up = true;
+  #crashedAt = 0;
 
   constructor(cluster: DeliveryCluster) {
     const { world, log, mailbox, checkpoint, routes, marks } = cluster;
@@ -50,6 +53,7 @@ export class SimOwner {
 
   crash(): void {
     this.up = false;
+    this.#crashedAt = this.cluster.world.now;
     this.#stopReading();
   }
 
@@ -132,7 +136,7 @@ export class SimOwner {
     }
     for (const [incarnation, batch] of batches) {
       for (let copies = world.chance(0.1) ? 2 : 1; copies > 0; copies--) {
-        if (world.chance(this.cluster.loss)) continue;
+        if (world.chance(this.cluster.faults.loss)) continue;
         world.after(this.cluster.delay(), () => this.#deliver(incarnation, batch));
       }
     }
@@ -165,7 +169,7 @@ export class SimOwner {
   #do(effect: Exclude<DeliveryEffect, Send>): void {
     const { world, mailbox, marks, limits } = this.cluster;
     const { delivery } = this;
-    const broken = world.chance(this.cluster.mailFaults);
+    const broken = world.chance(this.cluster.faults.mailFaults);
     switch (effect.kind) {
       case "mail": {
         const { inbox, entry, message } = effect;
@@ -216,12 +220,17 @@ export class SimOwner {
     }
   }
 
-  /** Done by the broker after a while, also when this owner is gone by then; the answer needs it alive. */
+  /**
+   * Done by the broker after a while, perhaps also when this owner is gone by then, but not after
+   * another has taken over: the lease leaves a second between them. The answer needs it alive.
+   */
   #later<T>(act: () => T, answer?: (result: T) => void): void {
-    const { world, log } = this.cluster;
+    const { world, log, faults } = this.cluster;
     const lostOnTheWay = world.chance(0.5);
-    world.at(Math.max(world.now, log.downUntil) + world.between(0, 30), () => {
-      if (!this.up && lostOnTheWay) return;
+    const delay = world.chance(0.3) ? world.between(0, faults.mailSlowness) : world.between(0, 30);
+    world.at(Math.max(world.now, log.downUntil) + delay, () => {
+      const late = world.now - this.#crashedAt > LATE_MS;
+      if (!this.up && (lostOnTheWay || late)) return;
       const result = act();
       if (answer === undefined) return;
       world.after(world.between(0, 30), () => {

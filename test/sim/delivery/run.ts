@@ -1,4 +1,4 @@
-import { DeliveryCluster } from "./cluster.ts";
+import { DeliveryCluster, NO_FAULTS } from "./cluster.ts";
 
 /** Long enough for a takeover, a node declared dead, and the slowest retry. */
 const SETTLE_MS = 120_000;
@@ -65,7 +65,8 @@ function suffer(cluster: DeliveryCluster, until: number): void {
       const loss = world.chance(0.5) ? world.between(0, 0.6) : 0;
       const slowness = world.between(0, 4_000);
       const mailFaults = world.chance(0.3) ? world.between(0, 0.8) : 0;
-      cluster.misbehave({ loss, slowness, mailFaults });
+      const mailSlowness = world.chance(0.5) ? world.between(0, 5_000) : 0;
+      cluster.misbehave({ loss, slowness, mailFaults, mailSlowness });
     }
     world.after(pause * world.between(0, 2), strike);
   };
@@ -75,7 +76,7 @@ function suffer(cluster: DeliveryCluster, until: number): void {
 /** Everything works from now on, and everybody comes back. */
 function calm(cluster: DeliveryCluster, until: number): void {
   const { world } = cluster;
-  cluster.misbehave({ loss: 0, slowness: 0, mailFaults: 0 });
+  cluster.misbehave(NO_FAULTS);
   const comeBack = () => {
     for (const device of cluster.devices) {
       device.manner = "prompt";

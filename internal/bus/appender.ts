@@ -53,6 +53,7 @@ interface Message {
   readonly size: number;
   readonly stored: ((sequence: number) => void) | undefined;
   readonly first: First | undefined;
+  refusedBecause: HoldfastError | undefined;
 }
 
 /** Of a message that must be the first of its subject. */
@@ -63,7 +64,10 @@ interface First {
   sendings: number;
 }
 
-/** Appends to JetStream over one connection. All subjects share one order. */
+/**
+ * Appends to JetStream over one connection. All subjects share one order, so a stream that takes
+ * nothing holds up the others: what is independent has an appender of its own.
+ */
 export class NatsAppender implements Appender, AckReceiver, Disposable {
   readonly #connection: Connection;
   readonly #events: AppenderEvents;
@@ -110,7 +114,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
-    this.#add({ subject, payload, size, stored, first: undefined });
+    this.#add({ subject, payload, size, stored, first: undefined, refusedBecause: undefined });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -120,7 +124,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     condition.set("Nats-Expected-Last-Subject-Sequence", "0");
     condition.set(APPEND_ID_HEADER, id);
     const first = { id, headers: condition, done, sendings: 0 };
-    this.#add({ subject, payload, size, stored: undefined, first });
+    this.#add({ subject, payload, size, stored: undefined, first, refusedBecause: undefined });
   }
 
   hold(): void {
@@ -152,7 +156,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   notStored(number: number, error: AckError): void {
     if (error.code === JS.wrongLastSequence) this.#notFirst(number, error);
-    else if (isTooLarge(error)) this.#window.settle(number, REFUSED);
+    else if (isTooLarge(error)) this.#refuse(number, error.description);
     else if (this.#window.fail(number)) this.#stalled(notTaken(error));
     this.#goOn();
   }
@@ -166,10 +170,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     for (;;) {
       const message = this.#window.take();
       if (message === undefined) return;
-      const number = this.#window.lastNumber;
-      // The client library throws on these, but has no code for it.
-      if (message.size > this.#connection.maxPayload) this.#window.settle(number, REFUSED);
-      else if (!this.#publish(number, message)) return;
+      if (!this.#publish(this.#window.lastNumber, message)) return;
     }
   }
 
@@ -184,17 +185,29 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
       }
       return true;
     } catch (reason) {
-      // Only when the connection has been closed for good.
+      const { nc } = this.#connection;
+      if (!nc.isClosed() && !nc.isDraining()) {
+        // Larger than the server's limit.
+        this.#refuse(number, String(reason));
+        return true;
+      }
       this.#window.disconnected();
       this.#stalled(natsError(`cannot publish to ${subject}`, reason));
       return false;
     }
   }
 
+  #refuse(number: number, why: string): void {
+    const message = this.#window.message(number);
+    if (message === undefined) return;
+    const what = `a message of ${message.payload.length} bytes to ${message.subject}`;
+    message.refusedBecause = new HoldfastError("invalid", `${what} is refused: ${why}`);
+    this.#window.settle(number, REFUSED);
+  }
+
   #settled(message: Message, outcome: Outcome): void {
-    if (outcome === REFUSED) {
-      const why = new HoldfastError("invalid", `a message of ${message.size} bytes is too large`);
-      this.#events.refused(message.subject, why);
+    if (outcome === REFUSED && message.refusedBecause !== undefined) {
+      this.#events.refused(message.subject, message.refusedBecause);
     } else if (message.first !== undefined) {
       message.first.done?.(outcome !== CONFLICT);
     } else {

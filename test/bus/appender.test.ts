@@ -2,6 +2,7 @@ import { jetstreamManager, StorageType } from "@nats-io/jetstream";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type TestNats, testNats } from "../support/nats.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 import { appenderOn, bytes, connectTo, type TestConnection, text } from "./support.ts";
 
 let nats: TestNats;
@@ -123,6 +124,27 @@ describe("append", () => {
     expect(await contents()).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
     expect(stalled).toHaveLength(1);
   });
+});
+
+test("a stream that does not answer is reported after five seconds, and tried again", async () => {
+  const jsm = await jetstreamManager(connection.nc);
+  await jsm.streams.update(stream, { no_ack: true });
+  const clock = new VirtualClock();
+  const { appender, stalled } = appenderOn(connection, undefined, clock);
+  using _ = appender;
+  appender.append(`${subject}.a`, bytes("a"));
+  appender.append(`${subject}.a`, bytes("b"));
+  await eventually("they are in the stream", async () => (await lastSequence()) === 2);
+  clock.advance(4_000);
+  expect(stalled).toEqual([]);
+  clock.advance(2_000);
+  expect(stalled).toMatchObject([{ code: "timeout" }]);
+  await jsm.streams.update(stream, { no_ack: false });
+  await eventually("they are stored", () => {
+    clock.advance(100);
+    return appender.backlog === 0;
+  });
+  expect((await contents()).slice(-2)).toEqual(["a", "b"]);
 });
 
 describe("hold, release and discard", () => {

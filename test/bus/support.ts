@@ -1,10 +1,11 @@
 import { NatsAppender } from "../../internal/bus/appender.ts";
 import { type Connection, connect } from "../../internal/bus/connect.ts";
 import type { WindowLimits } from "../../internal/bus/publish-window.ts";
+import type { Clock } from "../../internal/clock/clock.ts";
 import type { HoldfastError } from "../../internal/status/errors.ts";
 import type { TestNats } from "../support/nats.ts";
 
-/** A connection that fails the test's expectations by throwing nothing: faults are kept to look at. */
+/** A connection that keeps its faults, to look at. */
 export interface TestConnection extends Connection {
   readonly faults: HoldfastError[];
 }
@@ -25,14 +26,21 @@ export interface TestAppender {
   readonly refused: { subject: string; why: HoldfastError }[];
 }
 
-export function appenderOn(connection: Connection, limits?: WindowLimits): TestAppender {
+export function appenderOn(
+  connection: Connection,
+  limits?: WindowLimits,
+  clock?: Clock,
+): TestAppender {
   const stalled: HoldfastError[] = [];
   const refused: { subject: string; why: HoldfastError }[] = [];
   const events = {
     stalled: (why: HoldfastError) => void stalled.push(why),
     refused: (subject: string, why: HoldfastError) => void refused.push({ subject, why }),
   };
-  const appender = new NatsAppender(connection, events, limits ? { limits } : {});
+  const appender = new NatsAppender(connection, events, {
+    ...(limits && { limits }),
+    ...(clock && { clock }),
+  });
   return { appender, stalled, refused };
 }
 

@@ -10,7 +10,14 @@ export type Swarm = {
   openBare: { ask: { port: number; count: number }; answer: null };
   /** Opens WebSocket connections, logs each in as a device of its own, and joins a room if named. */
   openLoggedIn: {
-    ask: { port: number; count: number; firstDevice: number; room: string | null };
+    ask: {
+      port: number;
+      count: number;
+      firstDevice: number;
+      room: string | null;
+      /** One for each device; without them, such as the faked verifier takes. */
+      tokens?: string[];
+    };
     answer: null;
   };
   /** Resolves when this many bytes have come, over all sockets, since the last question. */
@@ -61,20 +68,19 @@ const UPGRADE =
 /** A short client frame: masked, with a mask of zeros. */
 function masked(body: Parameters<typeof create<typeof ClientFrameSchema>>[1]): Buffer {
   const payload = toBinary(ClientFrameSchema, create(ClientFrameSchema, body));
-  const header =
-    payload.length < 126 ? [0x82, 0x80 | payload.length] : [0x82, 0xfe, 0, payload.length];
+  const { length } = payload;
+  const header = length < 126 ? [0x82, 0x80 | length] : [0x82, 0xfe, length >> 8, length & 0xff];
   return Buffer.concat([Buffer.from(header), Buffer.alloc(4), payload]);
 }
 
 const WELCOME = 0x0a;
 const JOINED = 0x3a;
 
-async function openLoggedIn(port: number, device: string, room: string | null): Promise<Socket> {
+async function openLoggedIn(port: number, token: string, room: string | null): Promise<Socket> {
   const socket = await openBare(port);
   socket.write(UPGRADE);
   await until(socket, (bytes) => bytes.includes("\r\n\r\n"));
   const client = { platform: "web", appVersion: "1.0.0", sdk: "bench/1", network: "wifi" };
-  const token = tokenOf({ device, user: `user of ${device}` });
   socket.write(masked({ body: { case: "login", value: { token, client } } }));
   await until(socket, (bytes) => bytes[2] === WELCOME);
   if (room !== null) {
@@ -100,8 +106,12 @@ answerParent<Swarm>({
     await openAll(total, () => openBare(port));
     return null;
   },
-  async openLoggedIn({ port, count: total, firstDevice, room }) {
-    await openAll(total, (i) => openLoggedIn(port, `device-${firstDevice + i}`, room));
+  async openLoggedIn({ port, count: total, firstDevice, room, tokens }) {
+    const tokenFor = (index: number) => {
+      const device = `device-${firstDevice + index}`;
+      return tokens?.[index] ?? tokenOf({ device, user: `user of ${device}` });
+    };
+    await openAll(total, (index) => openLoggedIn(port, tokenFor(index), room));
     return null;
   },
   receive: ({ bytes }) =>

@@ -48,6 +48,9 @@ export interface Deployment extends AsyncDisposable {
   readonly pushUrl: string;
 }
 
+/** Six processes that start at once share the processors with the tests beside them. */
+const READY_WITHIN_MS = 50_000;
+
 /** Resolves when control and push are ready and control knows every access node. */
 export async function startDeployment(options: DeploymentOptions): Promise<Deployment> {
   await using started = new AsyncDisposableStack();
@@ -80,10 +83,17 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
   ]);
   const controlUrl = `http://${controlListen}`;
   const pushUrl = `http://${pushListen}`;
-  await Promise.all([ready(controlUrl), ready(pushUrl)]);
-  await eventually("every access node is known", async () => {
-    return (await listNodes(pushUrl)).length === options.access;
-  });
+  try {
+    await Promise.all([ready(controlUrl, READY_WITHIN_MS), ready(pushUrl, READY_WITHIN_MS)]);
+    await eventually("every access node is known", async () => {
+      return (await listNodes(pushUrl)).length === options.access;
+    });
+  } catch (cause) {
+    const members = [control, push, ...projectors, ...access];
+    throw new Error(`the deployment does not start:\n${members.map(lastWords).join("\n")}`, {
+      cause,
+    });
+  }
 
   const running = started.move();
   return {
@@ -121,4 +131,13 @@ async function startMember(
     thaw: () => process.signal("SIGCONT"),
     [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
   };
+}
+
+const QUOTED_LINES = 5;
+
+function lastWords({ name, log }: Member): string {
+  const lines = log()
+    .slice(-QUOTED_LINES)
+    .map((line) => `  ${JSON.stringify(line)}`);
+  return [`${name} said last:`, ...lines].join("\n");
 }

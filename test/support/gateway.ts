@@ -127,10 +127,11 @@ export function admit(control: string, device: string, user = "", app = "demo") 
 }
 
 /** Resolves when `GET <base>/readyz` answers 200. */
-export async function ready(base: string): Promise<void> {
-  await eventually(`${base} is ready`, async () => {
+export async function ready(base: string, withinMs = 30_000): Promise<void> {
+  const isReady = async () => {
     const response = await fetch(`${base}/readyz`).catch(() => undefined);
     await response?.body?.cancel();
     return response?.status === 200;
-  });
+  };
+  await eventually(`${base} is ready`, isReady, { withinMs });
 }

@@ -5,6 +5,8 @@ import {
   CHANNEL_IN_FILTER,
   CHANNEL_LIVE_TEMPLATE,
   logPartitionFilter,
+  MAIL_FILTER,
+  RECEIPT_FILTER,
   UPLINK_FILTER,
 } from "./subjects.ts";
 
@@ -32,6 +34,19 @@ export interface StreamSpec {
   maxBytes: number;
   /** -1: no bound. */
   maxMessagesPerSubject: number;
+  /** Without: no bound. The oldest go. */
+  maxMessages?: number;
+  /** A subject that is full refuses messages, instead of dropping its oldest. */
+  refuseWhenFull?: boolean;
+  /** Messages may say how long they are kept. */
+  messageTtl?: boolean;
+  /** A second message of one Nats-Msg-Id within this time is answered as a duplicate. Without: 2 min. */
+  duplicateWindowMs?: number;
+  /**
+   * Sequences begin so high that they go on growing when the stream is lost and made anew: whoever
+   * remembers one from before is not misled.
+   */
+  growingSequences?: boolean;
   replicas: number;
   /** Messages stored on `from` are published again, numbered, on `to`. */
   republish?: { from: string; to: string };
@@ -49,6 +64,7 @@ export type BucketName =
   | "hf_user"
   | "hf_room"
   | "hf_business"
+  | "hf_full"
   | "hf_app"
   | "hf_key"
   | "hf_lease"
@@ -62,6 +78,23 @@ export const ROOM_STREAM = "HF_ROOM";
 /** How many messages of one room, zone or app are kept, for clients that were away for a moment. */
 export const CHANNEL_MESSAGES_KEPT = 1_000;
 export const UPLINK_STREAM = "HF_UPLINK";
+export const MAIL_STREAM = "HF_MAIL";
+export const RECEIPT_STREAM = "HF_RECEIPT";
+
+/** The longest that a must-arrive message may wait for its device. */
+export const MAX_TTL_MS = 7 * DAY;
+export const DEFAULT_TTL_MS = DAY;
+/** How many messages may wait for one device before the push API refuses more. */
+export const MAILBOX_MESSAGES = 10_000;
+/**
+ * How long a message id is known as a duplicate. The server remembers each id of that time, about
+ * 200 bytes: 300 MB at a constant 5,000 messages a second, 6 MB at 100.
+ */
+export const DUPLICATE_WINDOW_MS = 5 * MINUTE;
+/** What became of a message can be asked for so long after it is over. */
+export const RECEIPT_KEPT_MS = HOUR;
+/** Each receipt's subject costs the server memory, about 200 bytes, so there is a bound to their number. */
+const RECEIPTS_KEPT = 1_000_000;
 
 /** The stream that carries a partition. */
 export function logStream(partition: number, logStreams: number): string {
@@ -78,6 +111,9 @@ export function streams(options: LayoutOptions): StreamSpec[] {
       maxAgeMs: DAY,
       maxBytes: logMaxBytes,
       maxMessagesPerSubject: -1,
+      duplicateWindowMs: DUPLICATE_WINDOW_MS,
+      // Delivery sequences are sequences of the log, and clients remember their last for good.
+      growingSequences: true,
       replicas,
     };
   });
@@ -91,6 +127,27 @@ export function streams(options: LayoutOptions): StreamSpec[] {
       maxMessagesPerSubject: CHANNEL_MESSAGES_KEPT,
       replicas,
       republish: { from: CHANNEL_IN_FILTER, to: CHANNEL_LIVE_TEMPLATE },
+    },
+    {
+      name: MAIL_STREAM,
+      subjects: [MAIL_FILTER],
+      maxAgeMs: MAX_TTL_MS,
+      maxBytes: -1,
+      // Twice what the API lets in: what was accepted while it filled up has to find room.
+      maxMessagesPerSubject: 2 * MAILBOX_MESSAGES,
+      refuseWhenFull: true,
+      messageTtl: true,
+      replicas,
+    },
+    {
+      name: RECEIPT_STREAM,
+      subjects: [RECEIPT_FILTER],
+      maxAgeMs: MAX_TTL_MS + RECEIPT_KEPT_MS,
+      maxBytes: -1,
+      maxMessages: RECEIPTS_KEPT,
+      maxMessagesPerSubject: 16,
+      messageTtl: true,
+      replicas,
     },
     {
       name: UPLINK_STREAM,
@@ -111,6 +168,7 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_user", ttlMs: ROUTE_TTL_MS, replicas },
     { name: "hf_room", ttlMs: forever, replicas },
     { name: "hf_business", ttlMs: forever, replicas },
+    { name: "hf_full", ttlMs: MAX_TTL_MS, replicas },
     { name: "hf_app", ttlMs: forever, replicas },
     { name: "hf_key", ttlMs: forever, replicas },
     { name: "hf_lease", ttlMs: forever, replicas },

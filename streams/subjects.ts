@@ -97,6 +97,42 @@ function channelTail(channel: Channel): string {
 export const CHANNEL_IN_FILTER = "hf.chan.in.>";
 export const CHANNEL_LIVE_TEMPLATE = "hf.chan.live.>";
 
+/** `hf.mail.<partition>.<app>.<device>`: must-arrive messages that wait for their device. */
+export function mailSubject(partition: number, app: string, device: string): string {
+  return `hf.mail.${partition}.${toToken(app)}.${toToken(device)}`;
+}
+
+/** The mail of one partition. */
+export function mailPartitionFilter(partition: number): string {
+  return `hf.mail.${partition}.>`;
+}
+
+export const MAIL_FILTER = "hf.mail.>";
+
+/** Whose mail a subject of `mailSubject` is. */
+export function parseMailSubject(subject: string): { app: string; device: string } {
+  const [, , , app = "", device = ""] = subject.split(".");
+  return { app: fromToken(app), device: fromToken(device) };
+}
+
+/** `hf.receipt.<app>.<business>.<message id>.<device>`: what became of a must-arrive message. */
+export function receiptSubject(receipt: {
+  app: string;
+  business: string;
+  messageId: string;
+  device: string;
+}): string {
+  const { app, business, messageId, device } = receipt;
+  return `hf.receipt.${toToken(app)}.${toToken(business)}.${toToken(messageId)}.${toToken(device)}`;
+}
+
+/** The receipts of one message, of whatever business, to all of its devices. */
+export function messageReceiptsFilter(app: string, messageId: string): string {
+  return `hf.receipt.${toToken(app)}.*.${toToken(messageId)}.*`;
+}
+
+export const RECEIPT_FILTER = "hf.receipt.>";
+
 /** Uplinks for businesses that consume a stream. */
 export function uplinkSubject(app: string, business: string): string {
   return `hf.up.${toToken(app)}.${toToken(business)}`;
@@ -109,11 +145,36 @@ export function rpcSubject(app: string, business: string): string {
   return `hf.rpc.${toToken(app)}.${toToken(business)}`;
 }
 
+/** On a message to the inbox of a request: the business has it, and its answer comes later. */
+export const TAKEN_HEADER = "Holdfast-Taken";
+
+/** Where the answers to the uplinks of one access node go; the number tells which one is answered. */
+export function uplinkInboxSubject(inbox: string, number: number): string {
+  return `_INBOX.${inbox}.${number}`;
+}
+
+export function uplinkInboxFilter(inbox: string): string {
+  return `_INBOX.${inbox}.*`;
+}
+
+export function uplinkInboxNumber(subject: string): number {
+  return Number(subject.slice(subject.lastIndexOf(".") + 1));
+}
+
 // Keys of the buckets.
 
 /** `hf_route`: `<partition>.<app>.<device>`. */
 export function routeKey(partition: number, app: string, device: string): string {
   return `${partition}.${toToken(app)}.${toToken(device)}`;
+}
+
+/** `hf_full`: `<partition>.<app>.<device>`, like a route. */
+export const mailboxKey = routeKey;
+
+/** The app and device of a key of `hf_route` or `hf_full`. */
+export function parseRouteKey(key: string): { app: string; device: string } {
+  const [, app = "", device = ""] = key.split(".");
+  return { app: fromToken(app), device: fromToken(device) };
 }
 
 /** Every route of one partition. */

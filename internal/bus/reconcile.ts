@@ -9,6 +9,7 @@ import {
   bucketStream,
   type Difference,
   differences,
+  firstSequence,
   streamConfig,
   type WantedConfig,
 } from "./stream-config.ts";
@@ -37,6 +38,12 @@ export async function reconcile(nc: NatsConnection, options: LayoutOptions): Pro
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const wanted = [...buckets(options).map(bucketConfig), ...streams(options).map(streamConfig)];
   const made = await plan(jsm, wanted);
+  const now = Date.now();
+  for (const spec of streams(options)) {
+    const first = firstSequence(spec, now);
+    const missing = made.missing.find(({ name }) => name === spec.name);
+    if (missing !== undefined && first !== undefined) missing.first_seq = first;
+  }
   // The deployment's constants come first: with others, the streams would be wrong.
   const meta = await apply(jsm, only(made, isMeta));
   const { partitions, logStreams } = options;
@@ -55,8 +62,11 @@ function isMeta(config: WantedConfig): boolean {
   return config.name === bucketStream("hf_meta");
 }
 
+/** A stream to be made, and the sequence of its first message if that is not 1. */
+type Missing = WantedConfig & { first_seq?: number };
+
 interface Plan {
-  missing: WantedConfig[];
+  missing: Missing[];
   outdated: { wanted: WantedConfig; differences: Difference[] }[];
 }
 
@@ -117,11 +127,15 @@ async function apply(jsm: JetStreamManager, made: Plan): Promise<Reconciled> {
   return result;
 }
 
-async function create(jsm: JetStreamManager, config: WantedConfig): Promise<void> {
+async function create(jsm: JetStreamManager, missing: Missing): Promise<void> {
+  const { first_seq: _, ...config } = missing;
   try {
     // The server takes it as done when another process has created just this meanwhile.
-    requireEcho(config, (await jsm.streams.add(config)).config);
+    requireEcho(config, (await jsm.streams.add(missing)).config);
   } catch (reason) {
+    // It has, a second earlier or later: with another first sequence.
+    const found = apiErrorCode(reason) === JS.streamNameInUse && (await info(jsm, config.name));
+    if (found) return requireEcho(config, found);
     throw natsError(`cannot create ${config.name}`, reason);
   }
 }

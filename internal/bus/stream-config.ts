@@ -25,7 +25,16 @@ export type WantedConfig = Pick<
   | "allow_direct"
   | "republish"
 > &
-  Partial<Pick<StreamUpdateConfig, "allow_rollup_hdrs" | "deny_delete">>;
+  Partial<
+    Pick<
+      StreamUpdateConfig,
+      | "allow_rollup_hdrs"
+      | "deny_delete"
+      | "discard_new_per_subject"
+      | "allow_msg_ttl"
+      | "duplicate_window"
+    >
+  >;
 
 const COMMON = {
   retention: RetentionPolicy.Limits,
@@ -39,8 +48,12 @@ export function streamConfig(spec: StreamSpec): WantedConfig {
     ...COMMON,
     name: spec.name,
     subjects: spec.subjects,
-    discard: DiscardPolicy.Old,
+    discard: spec.refuseWhenFull ? DiscardPolicy.New : DiscardPolicy.Old,
+    ...(spec.refuseWhenFull && { discard_new_per_subject: true }),
+    ...(spec.messageTtl && { allow_msg_ttl: true }),
+    ...(spec.duplicateWindowMs && { duplicate_window: nanos(spec.duplicateWindowMs) }),
     max_age: nanos(spec.maxAgeMs),
+    max_msgs: spec.maxMessages ?? -1,
     max_bytes: spec.maxBytes,
     max_msgs_per_subject: spec.maxMessagesPerSubject,
     num_replicas: spec.replicas,
@@ -62,6 +75,14 @@ export function bucketConfig(spec: BucketSpec): WantedConfig {
     allow_rollup_hdrs: true,
     deny_delete: true,
   };
+}
+
+/**
+ * The first sequence of a stream that is made at this time, if they are to grow over the making:
+ * a million for every second since 1970. That leaves room until 2255 below what a number holds exactly.
+ */
+export function firstSequence(spec: StreamSpec, nowMs: number): number | undefined {
+  return spec.growingSequences ? Math.floor(nowMs / 1_000) * 1_000_000 : undefined;
 }
 
 /** The stream behind a bucket. */

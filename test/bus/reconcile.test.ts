@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -45,6 +46,19 @@ describe("an empty server", () => {
     await using other = await connectTo(nats);
     await Promise.all([connection, other, connection].map(({ nc }) => reconcile(nc, OPTIONS)));
     expect(await reconcile(other.nc, OPTIONS)).toEqual({ created: [], changed: [] });
+  });
+
+  test("numbers a log that is made anew higher than the one that was lost", async () => {
+    await reconcile(connection.nc, OPTIONS);
+    const jsm = await manager();
+    const { config } = await jsm.streams.info("HF_LOG_0");
+    await jsm.streams.delete("HF_LOG_0");
+    await delay(1_100);
+    await reconcile(connection.nc, OPTIONS);
+    const again = await jsm.streams.info("HF_LOG_0");
+    // A million messages for every second since.
+    expect(again.config.first_seq).toBeGreaterThanOrEqual(config.first_seq + 1_000_000);
+    expect(Number.isSafeInteger(again.config.first_seq + 1e12)).toBe(true);
   });
 
   test("has buckets that any NATS tool can read", async () => {

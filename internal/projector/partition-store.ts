@@ -44,6 +44,8 @@ export interface LoadOptions {
   reader: LogReader;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
+  /** Whether the lease holds at this moment. */
+  allowed(): boolean;
 }
 
 /**
@@ -51,8 +53,8 @@ export interface LoadOptions {
  * can move it, so the routes read after it are at least what it promises.
  */
 export async function loadPartition(options: LoadOptions): Promise<StoredPartition> {
-  const { partition, id, buckets, reader, fromStart } = options;
-  const checkpoint = await claimCheckpoint(buckets, partition, id);
+  const { partition, buckets, reader, fromStart } = options;
+  const checkpoint = await claimCheckpoint(options);
   const routes = await loadRoutes(buckets, partition);
   const users = await loadUsers(buckets, routes);
   const last = await reader.lastSequence(partition);
@@ -103,18 +105,21 @@ async function loadUsers(
 }
 
 /** Writes this owner into the checkpoint. */
-async function claimCheckpoint(
-  buckets: Buckets,
-  partition: number,
-  owner: string,
-): Promise<{ key: string; value: Checkpoint; revision: number }> {
+async function claimCheckpoint({
+  partition,
+  id,
+  buckets,
+  allowed,
+}: LoadOptions): Promise<{ key: string; value: Checkpoint; revision: number }> {
   const key = partitionKey(partition);
-  let checkpoint: Checkpoint = { sequence: 0, owner, numbers: {}, dead: {} };
+  let checkpoint: Checkpoint = { sequence: 0, owner: id, numbers: {}, dead: {} };
   let expected = 0;
   for await (const entry of buckets.checkpoint.list(key)) {
     expected = entry.revision;
-    checkpoint = { ...checkpoint, ...readable<Checkpoint>(entry.value), owner };
+    checkpoint = { ...checkpoint, ...readable<Checkpoint>(entry.value), owner: id };
   }
+  // The revision is a fresh one, so here it is the lease alone that keeps a late owner out.
+  if (!allowed()) throw new HoldfastError("conflict", `the lease of ${partition} ran out`);
   const outcome = await new Promise<PutOutcome>((resolve) => {
     buckets.checkpoint.put(key, encodeJson(checkpoint), expected, resolve);
   });

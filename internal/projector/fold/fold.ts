@@ -262,9 +262,9 @@ export function kickDisplaced(node: NodeView, effects: Effect[]): void {
   }
 }
 
-/** True if the stored route was made by this record or a later one. */
+/** True if the route was loaded as this record or a later one had made it. */
 function isKnown(device: Device, place: Place): boolean {
-  return device.route.sequence >= place.sequence;
+  return device.loadedAt >= place.sequence;
 }
 
 /** True if the device's present connection is of the same incarnation and was made after `id`. */

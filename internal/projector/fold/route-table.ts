@@ -12,6 +12,8 @@ export interface Device {
   counter: number;
   /** Of the present connection, as its node's digest counts it. */
   hash: number;
+  /** The sequence of the route as it was loaded: the table knows this device ahead of the log up to here. */
+  loadedAt: number;
 }
 
 /** What a checkpoint keeps besides the routes. */
@@ -143,6 +145,7 @@ export class RouteTable {
     device.route = route;
     device.counter = counter;
     device.hash = connectionHash(counter, route.app, route.device, route.rooms);
+    device.loadedAt = route.sequence;
     this.settledAt = Math.max(this.settledAt, route.sequence);
     if (route.online) this.#link(device);
   }
@@ -153,7 +156,7 @@ export class RouteTable {
     const key = groupKey(app, route.device);
     let device = this.devices.get(key);
     if (device === undefined) {
-      device = { route, counter: 0, hash: 0 };
+      device = { route, counter: 0, hash: 0, loadedAt: 0 };
       this.devices.set(key, device);
       if (user !== "") this.users.add(app, user, device);
     } else if (device.route.user !== user) {

@@ -1,0 +1,159 @@
+import { create } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { fold } from "../../internal/projector/fold/fold.ts";
+import { type Progress, RouteTable } from "../../internal/projector/fold/route-table.ts";
+import { type Record as LogRecord, RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { connectionHash, DigestSum } from "../../streams/digest.ts";
+import type { Route } from "../../streams/records.ts";
+import { connection } from "./fold-support.ts";
+
+const NODES = ["a", "b", "c"];
+const DEVICES = ["d1", "d2", "d3", "d4"];
+const ROOMS = ["lobby", "chess"];
+
+interface Open {
+  node: string;
+  counter: number;
+  device: string;
+  rooms: string[];
+  openedAtMs: number;
+}
+
+/** A log as well-behaved nodes write it, from a list of numbers that choose what happens. */
+function logOf(choices: number[]): LogRecord[] {
+  const records: LogRecord[] = [];
+  const open: Open[] = [];
+  const numbers = new Map<string, number>();
+  const dead = new Set<string>();
+  let counter = 0;
+  const write = (
+    node: string,
+    body: NonNullable<Parameters<typeof create<typeof RecordSchema>>[1]>["body"],
+  ) => {
+    const number = (numbers.get(node) ?? 0) + 1;
+    numbers.set(node, number);
+    const atMs = BigInt(records.length);
+    records.push(create(RecordSchema, { atMs, number: BigInt(number), body: body! }));
+  };
+  const close = (one: Open, reason: string) => {
+    open.splice(open.indexOf(one), 1);
+    const value = {
+      connectionId: `${one.node}.${one.counter}`,
+      app: "demo",
+      device: one.device,
+      reason,
+    };
+    write(one.node, { case: "disconnected", value });
+  };
+  const asConnection = ({ node, counter, device, rooms, openedAtMs }: Open) =>
+    connection({ id: `${node}.${counter}`, device, rooms: [...rooms], openedAtMs });
+
+  for (const choice of choices) {
+    const node = NODES[(choice >> 3) % NODES.length]!;
+    const device = DEVICES[(choice >> 5) % DEVICES.length]!;
+    const present = open.find((one) => one.device === device);
+    if (dead.has(node)) continue;
+    switch (choice % 8) {
+      case 0:
+      case 1:
+      case 2: {
+        counter += 1;
+        const one = { node, counter, device, rooms: [], openedAtMs: records.length };
+        open.push(one);
+        write(node, { case: "connected", value: { connection: asConnection(one) } });
+        if (present !== undefined) close(present, "replaced");
+        break;
+      }
+      case 3:
+        if (present !== undefined) close(present, "client-closed");
+        break;
+      case 4:
+        if (present === undefined) break;
+        present.rooms = ROOMS.filter((_, i) => (choice >> (8 + i)) % 2 === 0);
+        write(present.node, {
+          case: "roomsChanged",
+          value: {
+            connectionId: `${present.node}.${present.counter}`,
+            app: "demo",
+            device,
+            rooms: [...present.rooms],
+          },
+        });
+        break;
+      case 5: {
+        const connections = open.filter((one) => one.node === node).map(asConnection);
+        write(node, {
+          case: "announced",
+          value: { incarnation: node, connections, first: true, last: true },
+        });
+        break;
+      }
+      case 6: {
+        const sum = new DigestSum();
+        for (const one of open.filter((each) => each.node === node)) {
+          sum.add(connectionHash(one.counter, "demo", one.device, one.rooms));
+        }
+        const hash = BigInt(sum.hash);
+        write(node, { case: "digest", value: { incarnation: node, connections: sum.count, hash } });
+        break;
+      }
+      case 7:
+        if (choice % 5 !== 0) break;
+        dead.add(node);
+        for (const one of open.filter((each) => each.node === node))
+          open.splice(open.indexOf(one), 1);
+        write("", { case: "nodeDown", value: { incarnation: node } });
+    }
+  }
+  return records;
+}
+
+/** The routes after each record, and what a checkpoint there would keep. */
+function foldAll(records: LogRecord[]): { routes: Map<string, Route>; progress: Progress }[] {
+  const table = new RouteTable();
+  return [undefined, ...records].map((record, sequence) => {
+    const effects: Parameters<typeof fold>[3] = [];
+    if (record !== undefined) fold(table, sequence, record, effects);
+    expect(effects.filter(({ kind }) => kind === "announce")).toEqual([]);
+    const routes = [...table.devices.values()].map(({ route }) => [route.device, route] as const);
+    return { routes: new Map(routes), progress: structuredClone(table.progress()) };
+  });
+}
+
+test("a new owner ends with the same routes, from any checkpoint and however far ahead each stored route is", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(4_095), { maxLength: 60 }),
+      fc.nat(),
+      fc.array(fc.nat(), { minLength: DEVICES.length, maxLength: DEVICES.length }),
+      (choices, checkpointChoice, aheadChoices) => {
+        const records = logOf(choices);
+        const states = foldAll(records);
+        const checkpoint = checkpointChoice % states.length;
+        const stored = DEVICES.flatMap((device, i) => {
+          const ahead = checkpoint + (aheadChoices[i]! % (states.length - checkpoint));
+          const route = states[ahead]!.routes.get(device);
+          return route === undefined ? [] : [structuredClone(route)];
+        });
+        const table = RouteTable.restore(states[checkpoint]!.progress, stored);
+        for (let i = checkpoint; i < records.length; i++) {
+          const effects: Parameters<typeof fold>[3] = [];
+          fold(table, i + 1, records[i]!, effects);
+          expect(
+            effects.filter(({ kind }) => kind === "announce" && i + 1 > table.settledAt),
+          ).toEqual([]);
+        }
+        const routes = [...table.devices.values()].map(
+          ({ route }) => [route.device, route] as const,
+        );
+        expect(new Map(routes)).toEqual(states.at(-1)!.routes);
+        for (const room of ROOMS) {
+          const members = routes.filter(([, route]) => route.online && route.rooms.includes(room));
+          expect(table.rooms.count("demo", room)).toBe(members.length);
+        }
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});

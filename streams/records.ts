@@ -147,40 +147,6 @@ export const BUSINESS_DEFAULTS: Business = {
   ratePerConnection: 0,
 };
 
-/** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */
-export interface Business {
-  mode: "stream" | "request" | "rpc";
-  /** Where BusinessService is served; "" but for mode `rpc`. */
-  url: string;
-  /** Of mode `rpc`: Connect over HTTP/1.1, or gRPC over HTTP/2. */
-  protocol: "connect" | "grpc";
-  timeoutMs: number;
-  /** Uplinks under way at once. */
-  concurrency: number;
-  /** How many more may wait for a place. */
-  queue: number;
-  /** Replies of one connection come in the order of its requests. */
-  ordered: boolean;
-  maxPayloadBytes: number;
-  maxReplyBytes: number;
-  /** Uplinks a second of one connection; 0: no bound. */
-  ratePerConnection: number;
-}
-
-/** What holds where nobody said otherwise. */
-export const BUSINESS_DEFAULTS: Business = {
-  mode: "request",
-  url: "",
-  protocol: "connect",
-  timeoutMs: 5_000,
-  concurrency: 256,
-  queue: 1_024,
-  ordered: false,
-  maxPayloadBytes: 65_536,
-  maxReplyBytes: 262_144,
-  ratePerConnection: 0,
-};
-
 /** `hf_meta`, key `deployment`: what can never change. */
 export interface Deployment {
   partitions: number;

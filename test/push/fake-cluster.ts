@@ -139,7 +139,6 @@ export class MemoryGround implements Ground {
   readonly users = new MemoryBucket();
   readonly rooms = new MemoryBucket();
   readonly businesses = new MemoryBucket();
-  readonly businesses = new MemoryBucket();
   readonly roomAppender = new FakeAppender();
   readonly link: Link & { connected: boolean } = {
     connected: true,

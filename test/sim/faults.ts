@@ -131,6 +131,7 @@ function cutLog(cluster: Cluster): void {
   });
   world.after(away, () => {
     broker.cutLog(share);
+    cluster.lost.log = true;
     // Who came first was told by records that nobody has read.
     for (const { sessions } of cluster.devices) for (const one of sessions) one.clear = false;
     for (const slot of slots) cluster.startProjector(slot);
@@ -171,5 +172,6 @@ function emptyBuckets(cluster: Cluster): void {
     broker.empty(bucket, purge);
     fencing.emptied(bucket);
     if (bucket === "hf_route") routes.emptied();
+    if (bucket === "hf_checkpoint") cluster.lost.checkpoint = true;
   }
 }

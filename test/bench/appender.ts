@@ -54,19 +54,18 @@ function withAppender(connection: Connection, events: number): Promise<void> {
     });
     let added = 0;
     let acknowledged = 0;
-    const stored = () => {
-      acknowledged++;
-      if (acknowledged === events) {
-        appender[Symbol.dispose]();
-        done();
-      }
-    };
     const feed = () => {
       while (added < events && appender.ready) {
         appender.append(SUBJECT, PAYLOAD, stored);
         added++;
       }
-      if (added < events) setImmediate(feed);
+    };
+    const stored = () => {
+      acknowledged++;
+      feed();
+      if (acknowledged < events) return;
+      appender[Symbol.dispose]();
+      done();
     };
     feed();
   });

@@ -129,7 +129,9 @@ export class NodePulse {
     );
   }
 
-  #answered({ subject, data }: Received): void {
+  #answered({ subject, data, noResponders }: Received): void {
+    // The server's word that no projector is there looks just like the answer of one.
+    if (noResponders) return;
     const sentAt = this.#sentAt.get(beatOfAnswer(subject));
     if (sentAt === undefined) return;
     if (fromBinary(BeatAnswerSchema, data).dead) {

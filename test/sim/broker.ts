@@ -13,7 +13,11 @@ export interface StoredRecord {
 export interface Subscriber {
   connection: SimConnection;
   filter: string[];
-  receive(subject: string, data: Uint8Array, replyTo: string | undefined): void;
+  receive(
+    subject: string,
+    data: Uint8Array,
+    about: { replyTo: string | undefined; noResponders: boolean },
+  ): void;
 }
 
 export interface Reader {
@@ -166,12 +170,25 @@ export class Broker {
     this.#subscribers = this.#subscribers.filter((one) => one !== subscriber);
   }
 
+  /** Whoever asks where nobody listens is told so by the server itself. */
   publish(subject: string, data: Uint8Array, replyTo: string | undefined): void {
-    const tokens = subject.split(".");
-    for (const subscriber of this.#subscribers) {
-      if (!matchTokens(subscriber.filter, tokens) || this.world.chance(this.loss)) continue;
-      subscriber.connection.deliver(() => subscriber.receive(subject, data, replyTo));
+    const heard = this.#pass(subject, data, { replyTo, noResponders: false });
+    if (!heard && replyTo !== undefined) {
+      this.#pass(replyTo, new Uint8Array(), { replyTo: undefined, noResponders: true });
     }
+  }
+
+  /** True if anybody subscribes to it. */
+  #pass(subject: string, data: Uint8Array, about: Parameters<Subscriber["receive"]>[2]): boolean {
+    const tokens = subject.split(".");
+    let heard = false;
+    for (const subscriber of this.#subscribers) {
+      if (!matchTokens(subscriber.filter, tokens)) continue;
+      heard = true;
+      if (this.world.chance(this.loss)) continue;
+      subscriber.connection.deliver(() => subscriber.receive(subject, data, about));
+    }
+    return heard;
   }
 
   /** A connection is gone, and with it what it had set up here. */

@@ -284,12 +284,12 @@ export class SimMessages implements Messages {
     const subscriber: Subscriber = {
       connection,
       filter: subject.split("."),
-      receive: (to, data, replyTo) => {
+      receive: (to, data, { replyTo, noResponders }) => {
         if (stopped) return;
         const respond = (payload: Uint8Array) => {
           if (replyTo !== undefined) this.publish(replyTo, payload);
         };
-        receive({ subject: to, data, respond, header: () => undefined });
+        receive({ subject: to, data, respond, header: () => undefined, noResponders: false });
       },
     };
     const opening = connection.whenOpen(() =>

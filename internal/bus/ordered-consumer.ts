@@ -218,6 +218,11 @@ export class OrderedConsumer {
 
   #break(why: HoldfastError): void {
     this.stop();
-    this.#handler.broken(why);
+    try {
+      this.#handler.broken(why);
+    } catch (reason) {
+      const doing = `the break of ${this.#options.stream} was not handled`;
+      this.#connection.events.fault(natsError(doing, reason));
+    }
   }
 }

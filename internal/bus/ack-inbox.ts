@@ -7,11 +7,12 @@ import {
 } from "@nats-io/transport-node";
 import type { Connection } from "./connect.ts";
 import { natsError } from "./nats-errors.ts";
-import { type AckError, parsePubAck } from "./pub-ack.ts";
+import { type AckError, isDuplicate, parsePubAck } from "./pub-ack.ts";
 
 /** Who publishes, and is told what became of each numbered message. */
 export interface AckReceiver {
-  stored(number: number, sequence: number): void;
+  /** `duplicate`: JetStream had a message of this Nats-Msg-Id before. */
+  stored(number: number, sequence: number, duplicate: boolean): void;
   notStored(number: number, error: AckError): void;
 }
 
@@ -72,7 +73,8 @@ export class AckInbox {
     const answer = message.headers?.code
       ? { ...NO_STREAM, status: message.headers.code, description: describe(message.headers) }
       : parsePubAck(message.data);
-    if (typeof answer === "number") this.#receiver.stored(number, answer);
+    if (typeof answer === "number")
+      this.#receiver.stored(number, answer, isDuplicate(message.data));
     else this.#receiver.notStored(number, answer);
   }
 }

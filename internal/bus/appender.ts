@@ -1,9 +1,9 @@
 import { headers, type MsgHdrs, nuid } from "@nats-io/transport-node";
 import { type Clock, systemClock, type Timer } from "../clock/clock.ts";
-import { HoldfastError } from "../status/errors.ts";
+import { type Code, HoldfastError } from "../status/errors.ts";
 import { AckInbox, type AckReceiver } from "./ack-inbox.ts";
 import type { Connection } from "./connect.ts";
-import type { Appender } from "./contract.ts";
+import type { Appender, AppendOptions, Stored } from "./contract.ts";
 import { APPEND_ID_HEADER, firstRecordBy } from "./first-record.ts";
 import { JS, natsError } from "./nats-errors.ts";
 import type { AckError } from "./pub-ack.ts";
@@ -22,8 +22,8 @@ export interface AppenderEvents {
    */
   stalled(why: HoldfastError): void;
   /**
-   * JetStream will never take this message, because it is too large: it was dropped, and its
-   * callback is not called.
+   * JetStream will not take this message, because it is too large or its subject is full: it was
+   * dropped, and nobody but this is told, since its sender did not ask.
    */
   refused(subject: string, why: HoldfastError): void;
 }
@@ -51,18 +51,23 @@ interface Message {
   readonly subject: string;
   readonly payload: Uint8Array;
   readonly size: number;
-  readonly stored: ((sequence: number) => void) | undefined;
+  readonly headers: MsgHdrs | undefined;
+  readonly stored: Stored | undefined;
+  readonly refused: AppendOptions["refused"];
   readonly first: First | undefined;
+  sendings: number;
+  /** JetStream had one of its id before, and not from an earlier sending of this one. */
+  duplicate: boolean;
   refusedBecause: HoldfastError | undefined;
 }
 
 /** Of a message that must be the first of its subject. */
 interface First {
   readonly id: string;
-  readonly headers: MsgHdrs;
   readonly done: ((stored: boolean) => void) | undefined;
-  sendings: number;
 }
+
+const UNSENT = { sendings: 0, duplicate: false, refusedBecause: undefined };
 
 /**
  * Appends to JetStream over one connection. All subjects share one order, so a stream that takes
@@ -112,9 +117,11 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     return this.#window.backlog;
   }
 
-  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
+  append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
-    this.#add({ subject, payload, size, stored, first: undefined, refusedBecause: undefined });
+    const headers = options?.headers && headersOf(options.headers);
+    const refused = options?.refused;
+    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, first: undefined });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -123,8 +130,16 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     const condition = headers();
     condition.set("Nats-Expected-Last-Subject-Sequence", "0");
     condition.set(APPEND_ID_HEADER, id);
-    const first = { id, headers: condition, done, sendings: 0 };
-    this.#add({ subject, payload, size, stored: undefined, first, refusedBecause: undefined });
+    this.#add({
+      ...UNSENT,
+      subject,
+      payload,
+      size,
+      headers: condition,
+      stored: undefined,
+      refused: undefined,
+      first: { id, done },
+    });
   }
 
   hold(): void {
@@ -148,7 +163,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     for (const one of this.#owned) one.stop();
   }
 
-  stored(number: number, sequence: number): void {
+  stored(number: number, sequence: number, duplicate: boolean): void {
+    const message = duplicate ? this.#window.message(number) : undefined;
+    if (message?.sendings === 1) message.duplicate = true;
     this.#window.settle(number, sequence);
     this.#retryMs = RETRY_MS.first;
     this.#goOn();
@@ -156,7 +173,8 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   notStored(number: number, error: AckError): void {
     if (error.code === JS.wrongLastSequence) this.#notFirst(number, error);
-    else if (isTooLarge(error)) this.#refuse(number, error.description);
+    else if (isTooLarge(error)) this.#refuse(number, "invalid", error.description);
+    else if (isSubjectFull(error)) this.#refuse(number, "exhausted", error.description);
     else if (this.#window.fail(number)) this.#stalled(notTaken(error));
     this.#goOn();
   }
@@ -175,20 +193,17 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
   }
 
   #publish(number: number, message: Message): boolean {
-    const { subject, payload, first } = message;
+    const { subject, payload, headers } = message;
+    message.sendings++;
     try {
-      if (first === undefined) {
-        this.#inbox.publish(number, subject, payload);
-      } else {
-        first.sendings++;
-        this.#inbox.publishWithHeaders(number, subject, payload, first.headers);
-      }
+      if (headers === undefined) this.#inbox.publish(number, subject, payload);
+      else this.#inbox.publishWithHeaders(number, subject, payload, headers);
       return true;
     } catch (reason) {
       const { nc } = this.#connection;
       if (!nc.isClosed() && !nc.isDraining()) {
         // Larger than the server's limit.
-        this.#refuse(number, String(reason));
+        this.#refuse(number, "invalid", String(reason));
         return true;
       }
       this.#window.disconnected();
@@ -197,21 +212,22 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     }
   }
 
-  #refuse(number: number, why: string): void {
+  #refuse(number: number, code: Code, why: string): void {
     const message = this.#window.message(number);
     if (message === undefined) return;
     const what = `a message of ${message.payload.length} bytes to ${message.subject}`;
-    message.refusedBecause = new HoldfastError("invalid", `${what} is refused: ${why}`);
+    message.refusedBecause = new HoldfastError(code, `${what} is refused: ${why}`);
     this.#window.settle(number, REFUSED);
   }
 
   #settled(message: Message, outcome: Outcome): void {
     if (outcome === REFUSED && message.refusedBecause !== undefined) {
-      this.#events.refused(message.subject, message.refusedBecause);
+      if (message.refused !== undefined) message.refused(message.refusedBecause);
+      else this.#events.refused(message.subject, message.refusedBecause);
     } else if (message.first !== undefined) {
       message.first.done?.(outcome !== CONFLICT);
     } else {
-      message.stored?.(outcome);
+      message.stored?.(outcome, message.duplicate);
     }
   }
 
@@ -219,7 +235,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
   #notFirst(number: number, error: AckError): void {
     const message = this.#window.message(number);
     if (message?.first === undefined) return;
-    if (message.first.sendings === 1) this.#window.settle(number, CONFLICT);
+    if (message.sendings === 1) this.#window.settle(number, CONFLICT);
     else void this.#askWhoWasFirst(number, message.first.id, message.subject, error.stream);
   }
 
@@ -273,6 +289,17 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     this.#reportedAt = now;
     this.#events.stalled(why);
   }
+}
+
+function headersOf(values: Readonly<Record<string, string>>): MsgHdrs {
+  const all = headers();
+  for (const [name, value] of Object.entries(values)) all.set(name, value);
+  return all;
+}
+
+/** The number stands for whatever the store says. */
+function isSubjectFull(error: AckError): boolean {
+  return error.code === JS.storeFailed && error.description.includes("messages per subject");
 }
 
 function isTooLarge(error: AckError): boolean {

@@ -6,6 +6,7 @@
  * than the work.
  */
 import type { Channel } from "../../streams/subjects.ts";
+import type { HoldfastError } from "../status/errors.ts";
 
 /** Appends to JetStream through one window of unacknowledged messages. */
 export interface Appender {
@@ -14,7 +15,7 @@ export interface Appender {
    * a record may be stored twice; `stored` is called once, with the stream sequence. Never called
    * after `discard`.
    */
-  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void;
+  append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void;
   /**
    * Appends only if nothing was ever stored on this subject. `done(true)` once it was stored by this
    * call, `done(false)` when somebody had stored it before. For records that must appear once.
@@ -29,6 +30,16 @@ export interface Appender {
   release(): void;
   /** Drops everything not yet stored. */
   discard(): void;
+}
+
+/** `duplicate`: somebody had stored a message of the same Nats-Msg-Id before, at this sequence. */
+export type Stored = (sequence: number, duplicate: boolean) => void;
+
+export interface AppendOptions {
+  /** Such as Nats-Msg-Id or Nats-TTL. */
+  headers?: Readonly<Record<string, string>>;
+  /** Called instead of `stored` when the message will not be taken: `invalid` if it is too large, `exhausted` if its subject is full. */
+  refused?: (why: HoldfastError) => void;
 }
 
 /** Reads the log of one partition in order. */
@@ -108,6 +119,8 @@ export interface Received {
   readonly data: Uint8Array;
   /** A NATS header, such as "Nats-Sequence" on what a stream republishes. */
   header(name: string): string | undefined;
+  /** In place of an answer: nobody listens where the question was sent. */
+  readonly noResponders: boolean;
   /** Does nothing when the sender wants no answer. */
   respond(payload: Uint8Array): void;
 }

@@ -5,6 +5,9 @@ import type { Messages, Received, Subscription } from "./contract.ts";
 import { natsError } from "./nats-errors.ts";
 import { OutboundMeter } from "./outbound-meter.ts";
 
+/** The status of what the server answers when nobody listens. */
+const NO_RESPONDERS = 503;
+
 /**
  * Plain messages over one connection. Nothing waits for a broker that is away: what is
  * published then is dropped, and requests fail at once.
@@ -96,6 +99,10 @@ class NatsReceived implements Received {
 
   header(name: string): string | undefined {
     return this.#message.headers?.get(name) || undefined;
+  }
+
+  get noResponders(): boolean {
+    return this.#message.headers?.code === NO_RESPONDERS;
   }
 
   respond(payload: Uint8Array): void {

@@ -26,6 +26,7 @@ export const JS = {
   notEnabledForAccount: 10039,
   replicasUnsupported: 10074,
   insufficientStorage: 10047,
+  storeFailed: 10077,
 } as const;
 
 /** `reason` as a HoldfastError whose message starts with what was being done. */

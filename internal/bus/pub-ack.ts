@@ -23,6 +23,17 @@ export function parsePubAck(data: Uint8Array): number | AckError {
   return sequence > 0 ? sequence : parseSlowly(data);
 }
 
+const BRACE = 0x7d;
+const E = 0x65;
+
+/** Whether a success says that the message was there before: `{"stream":"…","seq":12,"duplicate": true}`. */
+export function isDuplicate(data: Uint8Array): boolean {
+  const { length } = data;
+  // Ends like "true}": else there is nothing to look for, which is the usual case.
+  if (data[length - 1] !== BRACE || data[length - 2] !== E) return false;
+  return Buffer.from(data.buffer, data.byteOffset, length).includes('"duplicate"');
+}
+
 /**
  * `{"stream":"HF_LOG_0","seq":12}` → 12, and 0 for whatever else. Errors begin with another key,
  * and stream names hold no quotes.

@@ -1,4 +1,9 @@
-import { jetstreamManager, StorageType } from "@nats-io/jetstream";
+import {
+  DiscardPolicy,
+  jetstreamManager,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type TestNats, testNats } from "../support/nats.ts";
@@ -30,7 +35,7 @@ beforeEach(async () => {
   await addStream();
 });
 
-async function addStream(limits: { max_msg_size?: number } = {}): Promise<void> {
+async function addStream(limits: Partial<StreamConfig> = {}): Promise<void> {
   const jsm = await jetstreamManager(connection.nc);
   const subjects = [`${subject}.>`];
   const storage = StorageType.File;
@@ -278,5 +283,60 @@ describe("a broker that goes away", () => {
     await nats.start();
     await eventually("all are stored", () => appender.backlog === 0);
     expect(await contents()).toEqual(Array.from({ length: 21 }, (_, i) => String(i)));
+  });
+});
+
+describe("append with headers", () => {
+  const withId = (id: string) => ({ headers: { "Nats-Msg-Id": id } });
+
+  test("a second message of an id is not stored, and its sender learns of the first", async () => {
+    const { appender } = appenderOn(connection);
+    using _ = appender;
+    const told: [number, boolean][] = [];
+    const stored = (sequence: number, duplicate: boolean) => void told.push([sequence, duplicate]);
+    appender.append(`${subject}.a`, bytes("one"), stored, withId("m1"));
+    appender.append(`${subject}.a`, bytes("two"), stored, withId("m1"));
+    appender.append(`${subject}.a`, bytes("three"), stored, withId("m2"));
+    await eventually("all are answered", () => told.length === 3);
+    const first = told[0]![0];
+    expect(told).toEqual([
+      [first, false],
+      [first, true],
+      [first + 1, false],
+    ]);
+    expect(await contents()).toEqual(["one", "three"]);
+  });
+
+  test("a message that was sent again because of a lost answer is no duplicate", async () => {
+    const { appender } = appenderOn(connection);
+    using _ = appender;
+    const told: boolean[] = [];
+    for (let i = 0; i < 500; i++) {
+      const stored = (_: number, duplicate: boolean) => void told.push(duplicate);
+      appender.append(`${subject}.a`, bytes(i), stored, withId(`m${i}`));
+    }
+    await nats.restart();
+    await eventually("all are answered", () => told.length === 500);
+    expect(told.filter((duplicate) => duplicate)).toEqual([]);
+    expect(await contents()).toHaveLength(500);
+  });
+
+  test("a full subject refuses, its sender is told, and the others go on", async () => {
+    const jsm = await jetstreamManager(connection.nc);
+    await jsm.streams.delete(stream);
+    const full = { max_msgs_per_subject: 1, discard: DiscardPolicy.New };
+    await addStream({ ...full, discard_new_per_subject: true });
+    const { appender, refused, stalled } = appenderOn(connection);
+    using _ = appender;
+    const told: string[] = [];
+    for (const [i, name] of ["a", "a", "b"].entries()) {
+      appender.append(`${subject}.${name}`, bytes(i), () => told.push(`${i} stored`), {
+        refused: ({ code }) => void told.push(`${i} ${code}`),
+      });
+    }
+    await eventually("all are answered", () => told.length === 3);
+    expect(told).toEqual(["0 stored", "1 exhausted", "2 stored"]);
+    expect(await contents()).toEqual(["0", "2"]);
+    expect([refused, stalled]).toEqual([[], []]);
   });
 });

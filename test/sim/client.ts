@@ -8,6 +8,7 @@ import type {
   Messages,
   PutOutcome,
   Received,
+  Stored,
   Subscription,
 } from "../../internal/bus/contract.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
@@ -51,8 +52,8 @@ export class SimAppender implements Appender {
     return this.#queue.length;
   }
 
-  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
-    this.#add(subject, payload, undefined, (sequence) => stored?.(sequence));
+  append(subject: string, payload: Uint8Array, stored?: Stored): void {
+    this.#add(subject, payload, undefined, (sequence) => stored?.(sequence, false));
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -289,7 +290,7 @@ export class SimMessages implements Messages {
         const respond = (payload: Uint8Array) => {
           if (replyTo !== undefined) this.publish(replyTo, payload);
         };
-        receive({ subject: to, data, respond, header: () => undefined, noResponders: false });
+        receive({ subject: to, data, respond, header: () => undefined, noResponders });
       },
     };
     const opening = connection.whenOpen(() =>

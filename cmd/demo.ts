@@ -1,5 +1,6 @@
 import { createDemo } from "../console/demo.ts";
 import { NatsMessages } from "../internal/bus/messages.ts";
+import { BusinessStore } from "../internal/businesses/store.ts";
 import type { HttpHandler } from "../internal/http/handler.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
 import { rpcSubject } from "../streams/subjects.ts";
@@ -21,6 +22,8 @@ export async function startDemo(parent: RoleContext, pushUrl: string): Promise<D
   await using started = new AsyncDisposableStack();
   const bus = started.use(await openBus("demo", context));
   const { pages, business, answerUplink } = createDemo({ app: DEMO_APP, key: devKey, pushUrl });
+  const businesses = new BusinessStore(bus.bucket("hf_business"));
+  await businesses.ensure(DEMO_APP, business, { mode: "request" });
   const messages = new NatsMessages(bus.connection);
   const chat = messages.subscribe(
     rpcSubject(DEMO_APP, business),

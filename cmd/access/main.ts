@@ -41,6 +41,7 @@ async function runNode(context: RoleContext): Promise<Running> {
         appender: bus.appender("uplinks"),
         history: await NatsChannelHistory.open(connection),
         roomSettings: bus.bucket("hf_room"),
+        businesses: bus.bucket("hf_business"),
         verifier: started.use(await TokenVerifier.follow(bus.bucket("hf_key"))),
         openLog: (events, status) =>
           started.use(

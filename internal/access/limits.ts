@@ -17,7 +17,7 @@ export interface SessionLimits {
   softLimitBytes: number;
   /** With more than this, it is closed as a slow consumer. */
   hardLimitBytes: number;
-  /** Uplinks without an answer. */
+  /** Uplinks to one business without an answer. */
   maxUplinks: number;
   /** How many messages of a room are replayed to one that joins it again. */
   maxReplay: number;

@@ -24,8 +24,10 @@ export interface AccessMetrics {
   /** Envelopes of the push API. */
   deliveries: number;
   uplinks: number;
-  /** Uplinks turned away because the client or the log had too many on the way. */
-  uplinksBusy: number;
+  /** Uplinks for businesses that are not registered. */
+  uplinksUnknown: number;
+  /** Answers of businesses that came after their time, or a second time, and were dropped. */
+  uplinkAnswersLate: number;
   /** Faults that cost a connection. */
   faults: number;
   /** Ended connections, by why. */
@@ -49,7 +51,8 @@ export function newAccessMetrics(): AccessMetrics {
     channelMessages: 0,
     deliveries: 0,
     uplinks: 0,
-    uplinksBusy: 0,
+    uplinksUnknown: 0,
+    uplinkAnswersLate: 0,
     faults: 0,
     ends: Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<EndReason, number>,
   };

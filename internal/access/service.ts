@@ -8,7 +8,6 @@ import { Admission } from "../transport/admission.ts";
 import { listenTcp } from "../transport/tcp.ts";
 import type { Accept, Listener } from "../transport/transport.ts";
 import { listenWebSocket } from "../transport/ws.ts";
-import { BusUplinks } from "./bus-uplinks.ts";
 import type { AccessConfig } from "./config.ts";
 import type { ConnectionLog, ConnectionLogEvents } from "./connection-log.ts";
 import { Gateway } from "./gateway.ts";
@@ -21,7 +20,9 @@ import { RoomZones } from "./room-zones.ts";
 import { Rooms } from "./rooms.ts";
 import type { NodeState, TokenVerifier } from "./services.ts";
 import { SessionTable } from "./session-table.ts";
-import { Uplinks } from "./uplinks.ts";
+import type { BusinessCounters } from "./uplink/counters.ts";
+import { Lanes } from "./uplink/lanes.ts";
+import { Uplinks } from "./uplink/uplinks.ts";
 
 const OPEN_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 3_000;
@@ -37,6 +38,8 @@ export interface AccessAdapters {
   history: ChannelHistory;
   /** `hf_room`. */
   roomSettings: Bucket;
+  /** `hf_business`. */
+  businesses: Bucket;
   verifier: TokenVerifier;
   /** Opens the node's side of the log. Each needs the other, so each is given what it needs. */
   openLog(events: ConnectionLogEvents, status: () => NodeStatus): ConnectionLog;
@@ -52,6 +55,8 @@ export interface AccessNode extends AsyncDisposable {
   endpoints(): EndpointInit[];
   /** Whether it takes logins. */
   ready(): boolean;
+  /** The registered businesses, and what was counted for each. */
+  businesses(): Iterable<{ app: string; business: string; counters: BusinessCounters }>;
 }
 
 type EndpointInit = NodeStatus["endpoints"][number];
@@ -71,6 +76,9 @@ export async function createAccessNode(options: {
   const { messages, urgent, history, verifier } = adapters;
   const { clock = systemClock, random = Math.random } = adapters;
   const zones = await RoomZones.follow(adapters.roomSettings);
+  const wheel = new Wheel(clock);
+  const { businesses, appender } = adapters;
+  const lanes = await Lanes.follow({ businesses, appender, messages, wheel, metrics, logger });
 
   const listeners: Listener[] = [];
   const state: NodeState = { draining: false };
@@ -85,13 +93,11 @@ export async function createAccessNode(options: {
     },
     () => ({ endpoints: endpoints(), draining: state.draining, load: load.take() }),
   );
-  const wheel = new Wheel(clock);
   const table = new SessionTable();
   const limits = sessionLimits(config);
   const { partitions } = config;
   const rooms = new Rooms({ messages, history, zones, log, limits, metrics, logger });
-  const forwarder = new BusUplinks(adapters.appender, messages);
-  const uplinks = new Uplinks({ forwarder, clock, log, limits, metrics });
+  const uplinks = new Uplinks({ lanes, clock, wheel, log, limits, metrics });
   const pushIntake = new PushIntake({ messages, urgent, table, metrics, logger });
   const own = { clock, random, wheel, limits, metrics, logger, partitions, state };
   const services = { ...own, verifier, log, table, rooms, uplinks };
@@ -105,6 +111,7 @@ export async function createAccessNode(options: {
   started.defer(() => {
     pushIntake.stop();
     zones.stop();
+    lanes[Symbol.dispose]();
     wheel.stop();
   });
   started.defer(async () => {
@@ -124,6 +131,7 @@ export async function createAccessNode(options: {
     get connections() {
       return metrics.sessions;
     },
+    businesses: () => uplinks.businesses,
     ready: () => log.serving && !state.draining,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -7,7 +7,7 @@ import type { SessionLimits } from "./limits.ts";
 import type { AccessMetrics } from "./metrics.ts";
 import type { Rooms } from "./rooms.ts";
 import type { SessionTable } from "./session-table.ts";
-import type { Uplinks } from "./uplinks.ts";
+import type { Uplinks } from "./uplink/uplinks.ts";
 
 export interface TokenVerifier {
   /** Rejects with HoldfastError `expired` or `unauthenticated`. */

@@ -18,6 +18,7 @@ import { handleFrame } from "./frames.ts";
 import { admittance, Outbox } from "./outbox.ts";
 import { Priority } from "./priority.ts";
 import type { SessionServices } from "./services.ts";
+import type { Dialogue } from "./uplink/dialogue.ts";
 import { allows, isLoggedIn, next, type SessionEvent, type SessionState } from "./session-state.ts";
 
 const NO_ROOMS: readonly string[] = [];
@@ -43,8 +44,8 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   rooms = NO_ROOMS;
   /** The newest message to a zone that it was given, by number: see app-channels.ts. */
   zoneMessage = 0;
-  /** Uplinks without an answer. */
-  uplinks = 0;
+  /** What it has going with each business; undefined until its first uplink. */
+  dialogues: Map<string, Dialogue> | undefined = undefined;
 
   // Deadlines, on the wheel's clock.
   wheelPrevious: WheelEntry | undefined = undefined;

@@ -25,6 +25,7 @@ export interface TestNode extends AsyncDisposable {
   appender: FakeAppender;
   stream: FakeStream;
   roomSettings: MemoryBucket;
+  businesses: MemoryBucket;
   metrics: AccessMetrics;
   /** Connects without logging in. Over WebSocket with JSON unless told otherwise. */
   connect(how?: ClientKind): Promise<TestClient>;
@@ -52,6 +53,7 @@ export async function startNode(
   const appender = new FakeAppender();
   const stream = new FakeStream(messages);
   const roomSettings = new MemoryBucket();
+  const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
   const logs: FakeLog[] = [];
   const anywhere = { host: "127.0.0.1", port: 0, url: undefined };
@@ -74,6 +76,7 @@ export async function startNode(
       appender,
       history: stream,
       roomSettings,
+      businesses,
       verifier: fakeVerifier,
       openLog(events, status) {
         status(); // as the real one does with its first beat
@@ -114,6 +117,7 @@ export async function startNode(
     appender,
     stream,
     roomSettings,
+    businesses,
     metrics,
     connect,
     login,

@@ -24,8 +24,11 @@ export class MemoryMessages implements Messages {
     replyTo?: string,
     headers: Record<string, string> = {},
   ): void {
-    for (const subscriber of this.#receivers(subject)) {
+    const receivers = this.#receivers(subject);
+    if (receivers.length === 0 && replyTo !== undefined) this.#nobodyListens(replyTo);
+    for (const subscriber of receivers) {
       const message: Received = {
+        noResponders: false,
         subject,
         data: payload,
         header: (name) => headers[name],
@@ -36,6 +39,20 @@ export class MemoryMessages implements Messages {
       queueMicrotask(() => {
         if (this.#subscribers.has(subscriber)) subscriber.receive(message);
       });
+    }
+  }
+
+  /** What a server answers in the place of whom the question was for. */
+  #nobodyListens(replyTo: string): void {
+    for (const subscriber of this.#receivers(replyTo)) {
+      const message: Received = {
+        noResponders: true,
+        subject: replyTo,
+        data: new Uint8Array(),
+        header: () => undefined,
+        respond: () => {},
+      };
+      queueMicrotask(() => subscriber.receive(message));
     }
   }
 

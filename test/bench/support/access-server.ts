@@ -40,6 +40,7 @@ const node = await createAccessNode({
     appender: new FakeAppender(),
     history: stream,
     roomSettings: new MemoryBucket(),
+    businesses: new MemoryBucket(),
     verifier: fakeVerifier,
     openLog: (events) => {
       const log = new FakeLog(events);

@@ -1,0 +1,45 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { HandleUplinkRequestSchema } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
+import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { uplinkSubject } from "../../../streams/subjects.ts";
+import type { Appender } from "../../bus/contract.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Handler, HandlerOptions } from "./handler.ts";
+import { outcome } from "./outcome.ts";
+
+const STORED = outcome(UplinkStatus.OK);
+const BUSY = outcome(UplinkStatus.BUSY, 1_000);
+
+/**
+ * Into the stream of uplinks, where the business finds them whenever it comes. Plain counters and the
+ * appender's window: thousands a second of one business are usual here.
+ */
+export class StreamHandler implements Handler {
+  readonly #appender: Appender;
+  readonly #subject: string;
+  /** A place in the queue is worth as much as one under way: both wait for the stream. */
+  readonly #most: number;
+  #underWay = 0;
+
+  constructor({ app, business, settings, means }: HandlerOptions) {
+    this.#appender = means.appender;
+    this.#subject = uplinkSubject(app, business);
+    this.#most = settings.concurrency + settings.queue;
+  }
+
+  forward(exchange: Exchange): void {
+    if (!this.#appender.ready || this.#underWay >= this.#most) {
+      exchange.settle(BUSY);
+      return;
+    }
+    exchange.begun = true;
+    this.#underWay += 1;
+    const payload = toBinary(HandleUplinkRequestSchema, exchange.request);
+    this.#appender.append(this.#subject, payload, () => {
+      this.#underWay -= 1;
+      exchange.settle(STORED);
+    });
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,144 @@
+/** From an Uplink frame to its business. What is not forwarded is answered here, at once. */
+import { create } from "@bufbuild/protobuf";
+import {
+  type HandleUplinkRequest,
+  HandleUplinkRequestSchema,
+} from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
+import { type Uplink, UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { connectionId } from "../../../streams/connection-id.ts";
+import type { Clock } from "../../clock/clock.ts";
+import type { Wheel } from "../../clock/wheel.ts";
+import type { ConnectionLog } from "../connection-log.ts";
+import type { SessionLimits } from "../limits.ts";
+import type { AccessMetrics } from "../metrics.ts";
+import type { Session } from "../session.ts";
+import { AnswerWindows } from "./answer-window.ts";
+import { type BusinessCounters, count } from "./counters.ts";
+import { Dialogue } from "./dialogue.ts";
+import { answerAtOnce, Exchange } from "./exchange.ts";
+import type { Lane } from "./lane.ts";
+import type { Lanes } from "./lanes.ts";
+import { outcome, payloadBytes, refusal, type UplinkOutcome } from "./outcome.ts";
+
+const UNKNOWN = outcome(UplinkStatus.UNKNOWN_BUSINESS);
+const TOO_LARGE = outcome(UplinkStatus.TOO_LARGE);
+const TOO_MANY = outcome(UplinkStatus.BUSY, 1_000);
+const DUPLICATE = refusal("uplink.request_id is that of another uplink that is under way");
+
+export interface UplinksOptions {
+  lanes: Lanes;
+  clock: Clock;
+  wheel: Wheel;
+  log: Pick<ConnectionLog, "incarnation">;
+  limits: SessionLimits;
+  metrics: AccessMetrics;
+}
+
+export class Uplinks {
+  readonly #options: UplinksOptions;
+  readonly #windows = new AnswerWindows<Exchange>();
+
+  constructor(options: UplinksOptions) {
+    this.#options = options;
+  }
+
+  /** The registered businesses, and what was counted for them. */
+  get businesses(): Iterable<{ app: string; business: string; counters: BusinessCounters }> {
+    return this.#options.lanes;
+  }
+
+  forward(session: Session, uplink: Uplink): void {
+    const { metrics, wheel } = this.#options;
+    metrics.uplinks += 1;
+    const dialogue = this.#dialogue(session, uplink.business);
+    if (dialogue === undefined) {
+      metrics.uplinksUnknown += 1;
+      answerAtOnce(session, uplink, UNKNOWN);
+      return;
+    }
+    dialogue.lane.counters.uplinks += 1;
+    const window = this.#windows.of(session.app, session.device, wheel.now);
+    const key = `${uplink.business}\n${uplink.requestId}`;
+    const known = window.find(key);
+    if (known !== undefined && uplink.retransmit) {
+      dialogue.lane.counters.repeated += 1;
+      if ("answered" in known) answerAtOnce(session, uplink, known.answered);
+      else known.underWay.repeat(session);
+      return;
+    }
+    if (known !== undefined && "underWay" in known && known.underWay.isOf(session)) {
+      dialogue.lane.counters.duplicates += 1;
+      this.#refuse(session, uplink, dialogue.lane, DUPLICATE);
+      return;
+    }
+    const problem = this.#problem(dialogue, uplink);
+    if (problem !== undefined) {
+      this.#refuse(session, uplink, dialogue.lane, problem);
+      return;
+    }
+    const exchange = new Exchange({
+      session,
+      dialogue,
+      request: this.#request(session, uplink),
+      wantReply: uplink.wantReply,
+      wheel,
+      windows: this.#windows,
+      window,
+      key,
+    });
+    window.begin(key, exchange);
+    dialogue.lane.forward(exchange);
+  }
+
+  /** Undefined for a business that is not registered. */
+  #dialogue(session: Session, business: string): Dialogue | undefined {
+    const known = session.dialogues?.get(business);
+    if (known !== undefined && !known.lane.retired) return known;
+    const lane = this.#options.lanes.find(session.app, business);
+    if (lane === undefined) {
+      session.dialogues?.delete(business);
+      return undefined;
+    }
+    const dialogue = new Dialogue(lane, this.#options.wheel.now);
+    session.dialogues ??= new Map();
+    session.dialogues.set(business, dialogue);
+    return dialogue;
+  }
+
+  /** Why this uplink is not forwarded, if it is not. */
+  #problem(dialogue: Dialogue, uplink: Uplink): UplinkOutcome | undefined {
+    const { limits, wheel } = this.#options;
+    const { settings, counters } = dialogue.lane;
+    if (payloadBytes(uplink.payload) > settings.maxPayloadBytes) return TOO_LARGE;
+    const waitMs = dialogue.pace(wheel.now);
+    if (waitMs > 0) {
+      counters.tooFast += 1;
+      return outcome(UplinkStatus.BUSY, waitMs);
+    }
+    return dialogue.underWay >= limits.maxUplinks ? TOO_MANY : undefined;
+  }
+
+  #refuse(session: Session, uplink: Uplink, lane: Lane, why: UplinkOutcome): void {
+    count(lane.counters, why);
+    answerAtOnce(session, uplink, why);
+  }
+
+  #request(session: Session, uplink: Uplink): HandleUplinkRequest {
+    const { clock, log } = this.#options;
+    return create(HandleUplinkRequestSchema, {
+      app: session.app,
+      business: uplink.business,
+      device: session.device,
+      user: session.user,
+      connectionId: connectionId(log.incarnation, session.counter),
+      node: log.incarnation,
+      ...(session.client !== undefined && { client: session.client }),
+      address: session.address,
+      requestId: uplink.requestId,
+      payload: uplink.payload,
+      metadata: uplink.metadata,
+      retransmit: uplink.retransmit,
+      receivedAtMs: BigInt(clock.now()),
+    });
+  }
+}

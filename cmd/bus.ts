@@ -10,6 +10,7 @@ import type { Logger } from "../internal/observe/logger.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
 import type { BucketName } from "../streams/layout.ts";
 import type { Deployment } from "../streams/records.ts";
+import { untilAnswered } from "./patience.ts";
 import type { RoleContext } from "./process.ts";
 
 const FIRST_DEPLOYMENT: Deployment = { partitions: 16, logStreams: 1 };
@@ -53,7 +54,7 @@ export async function openBus(role: string, context: RoleContext): Promise<Bus> 
     return connection;
   };
   const connection = owned.use(await another(role));
-  const deployment = await layOut(connection, config, log);
+  const deployment = await untilAnswered(context, () => layOut(connection, config, log));
   const open = owned.move();
   return {
     connection,

@@ -10,6 +10,7 @@ import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
+import { untilAnswered } from "../patience.ts";
 import { forRole, type RoleContext, type Running } from "../process.ts";
 
 /** `pages`: what the console port serves besides the API. */
@@ -19,7 +20,7 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   await using started = new AsyncDisposableStack();
   const bus = started.use(await openBus("control", context));
   const apps = started.use(await Apps.follow(bus.bucket("hf_app")));
-  await ensureDemoApp(apps, config);
+  await untilAnswered(context, () => ensureDemoApp(apps, config));
   const messages = new NatsMessages(bus.connection);
   const nodes = started.use(new NodeRegistry({ messages }));
   const ready = () => bus.connection.link.connected && nodes.list().some(takesConnections);
@@ -28,7 +29,7 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
       listen: config.controlListen,
       routes: controlRoutes({
         apps,
-        issuer: await TokenIssuer.open(bus.bucket("hf_key")),
+        issuer: await untilAnswered(context, () => TokenIssuer.open(bus.bucket("hf_key"))),
         nodes,
         messages,
         clock: systemClock,

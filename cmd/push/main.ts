@@ -7,6 +7,7 @@ import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { createPush } from "../../internal/push/create.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
+import { untilAnswered } from "../patience.ts";
 import { forRole, type RoleContext, type Running } from "../process.ts";
 
 export interface RunningPush extends Running {
@@ -21,7 +22,7 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
   const bus = started.use(await openBus("push", context));
   const urgent = await bus.another("push urgent");
   const apps = started.use(await Apps.follow(bus.bucket("hf_app")));
-  await ensureDemoApp(apps, config);
+  await untilAnswered(context, () => ensureDemoApp(apps, config));
   const messages = new NatsMessages(bus.connection);
   const push = createPush({
     messages,

@@ -101,13 +101,12 @@ async function admitAll(controlUrl: string, devices: readonly string[]): Promise
   return admitted;
 }
 
-/** For whoever wonders what happened: a file of JSON lines for each process. */
+/** For whoever wonders what happened: what each process printed. */
 async function keepLogs(deployment: Deployment, folder: string): Promise<void> {
   const logs = join(folder, "logs");
   await mkdir(logs, { recursive: true });
   const { control, push, access, projectors } = deployment;
   for (const member of [control, push, ...access, ...projectors]) {
-    const lines = member.log().map((line) => `${JSON.stringify(line)}\n`);
-    await writeFile(join(logs, `${member.name}.log`), lines.join(""));
+    await writeFile(join(logs, `${member.name}.log`), `${member.output().join("\n")}\n`);
   }
 }

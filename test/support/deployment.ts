@@ -7,7 +7,7 @@
 import { listNodes } from "./api.ts";
 import { eventually } from "./eventually.ts";
 import { freePorts } from "./free-ports.ts";
-import { type GatewayProcess, type LogLine, ready, startGateway } from "./gateway.ts";
+import { type GatewayProcess, ready, startGateway } from "./gateway.ts";
 
 export interface DeploymentOptions {
   natsUrls: readonly string[];
@@ -22,8 +22,8 @@ export interface Member {
   readonly name: string;
   /** The present run, or the last one. */
   readonly process: GatewayProcess;
-  /** What all of its runs logged. */
-  log(): LogLine[];
+  /** What all of its runs printed, a line each. */
+  output(): string[];
   /** Starts it, and resolves when its process runs; it may not serve yet. */
   start(): Promise<void>;
   /** Ends it with SIGKILL. */
@@ -113,16 +113,16 @@ async function startMember(
   env: Record<string, string>,
 ): Promise<Member & AsyncDisposable> {
   let process = await startGateway(role, env);
-  const earlier: LogLine[] = [];
+  const earlier: string[] = [];
   return {
     name,
     get process() {
       return process;
     },
-    log: () => [...earlier, ...process.lines],
+    output: () => [...earlier, ...process.output],
     async start() {
       await process.stop("SIGKILL");
-      earlier.push(...process.lines);
+      earlier.push(...process.output);
       await process[Symbol.asyncDispose]();
       process = await startGateway(role, env);
     },
@@ -135,9 +135,6 @@ async function startMember(
 
 const QUOTED_LINES = 5;
 
-function lastWords({ name, log }: Member): string {
-  const lines = log()
-    .slice(-QUOTED_LINES)
-    .map((line) => `  ${JSON.stringify(line)}`);
-  return [`${name} said last:`, ...lines].join("\n");
+function lastWords({ name, output }: Member): string {
+  return [`${name} said last:`, ...output().slice(-QUOTED_LINES)].join("\n  ");
 }

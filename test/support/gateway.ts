@@ -14,6 +14,8 @@ export interface GatewayProcess {
   readonly child: ChildProcess;
   /** Everything it logged so far. */
   readonly lines: readonly LogLine[];
+  /** Everything it printed so far, a line each. */
+  readonly output: readonly string[];
   /** The address of a listener, such as `address("push", "http")`; waits for it. */
   address(role: string, transport: string): Promise<string>;
   signal(signal: NodeJS.Signals): void;
@@ -46,10 +48,10 @@ export async function startGateway(
     stdio: ["ignore", "pipe", "pipe"],
   });
   const lines: LogLine[] = [];
-  const plain: string[] = [];
+  const output: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => {
-      plain.push(line);
+      output.push(line);
       if (line.startsWith("{")) lines.push(JSON.parse(line) as LogLine);
     });
   }
@@ -68,9 +70,10 @@ export async function startGateway(
   return {
     child,
     lines,
+    output,
     async address(role, transport) {
       const line = await eventually(`${command} listens for ${role} ${transport}`, () => {
-        if (over) throw new Error(`${command} has ended:\n${plain.slice(-20).join("\n")}`);
+        if (over) throw new Error(`${command} has ended:\n${output.slice(-20).join("\n")}`);
         return lines.find(
           (line) => line.msg === "listening" && line.role === role && line.transport === transport,
         );

@@ -2,11 +2,12 @@
 /**
  * Runs a TypeScript file or a package's program on the Node version that this project pins:
  *
- *     node scripts/run.mjs [node options] cmd/holdfast.ts all
+ *     node scripts/run.mjs [--production] [node options] cmd/holdfast.ts all
  *     node scripts/run.mjs vitest run
  *
  * The dependencies are installed first when they are missing or out of date, so a fresh clone
- * needs nothing but the Node and npm that started this file.
+ * needs nothing but the Node and npm that started this file. With --production, those for
+ * development may stay away.
  */
 
 import { spawn } from "node:child_process";
@@ -54,10 +55,11 @@ const major = Number(process.versions.node.split(".")[0]);
 if (major < OLDEST_NODE) {
   fail(`this project needs Node ${OLDEST_NODE} or newer to start; this is ${process.version}.`);
 }
+const production = process.argv[2] === "--production";
 try {
-  await ensureInstalled(root);
+  await ensureInstalled(root, { production });
 } catch (error) {
   if (!(error instanceof InstallError)) throw error;
   fail(error.message);
 }
-run(...commandFor(process.argv.slice(2)));
+run(...commandFor(process.argv.slice(production ? 3 : 2)));

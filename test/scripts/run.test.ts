@@ -10,7 +10,7 @@ const SCRIPTS = join(import.meta.dirname, "../../scripts");
 
 /** Installs what the lock file says, as far as scripts/install.mjs can see, and counts its calls. */
 const FAKE_NPM = `#!${process.execPath}
-import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 const failuresLeft = existsSync("npm-failures") ? readFileSync("npm-failures", "utf8").split("\\n") : [];
 const calls = existsSync("npm-calls") ? readFileSync("npm-calls", "utf8").split("\\n").length - 1 : 0;
 appendFileSync("npm-calls", process.argv.slice(2).join(" ") + "\\n");
@@ -22,7 +22,9 @@ await new Promise((later) => setTimeout(later, 300));
 rmSync("node_modules", { recursive: true, force: true });
 mkdirSync("node_modules/.bin", { recursive: true });
 symlinkSync(process.execPath, "node_modules/.bin/node");
-cpSync("package-lock.json", "node_modules/.package-lock.json");
+const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
+if (process.argv.includes("--omit=dev")) delete lock.packages["node_modules/tool"];
+writeFileSync("node_modules/.package-lock.json", JSON.stringify(lock));
 `;
 
 /** A project with the real scripts, one dependency, and an npm that needs no network. */
@@ -38,8 +40,12 @@ async function project() {
   await writeFile(at("hello.ts"), 'console.log("hello" as string);');
 
   async function writeManifest(version: string) {
-    const project = { dependencies: { thing: version } };
-    const packages = { "": project, "node_modules/thing": { version } };
+    const project = { dependencies: { thing: version }, devDependencies: { tool: version } };
+    const packages = {
+      "": project,
+      "node_modules/thing": { version },
+      "node_modules/tool": { version, dev: true },
+    };
     await writeFile(at("package.json"), JSON.stringify(project));
     await writeFile(at("package-lock.json"), JSON.stringify({ packages }));
   }
@@ -81,6 +87,15 @@ test("a fresh clone installs its dependencies once and then runs what was asked"
   expect(first.stderr).toContain("installing dependencies: nothing is installed yet");
   expect(second).toEqual({ code: 0, stdout: "hello\n", stderr: "" });
   expect(await clone.npmCalls()).toBe(1);
+});
+
+test("what only development needs is installed when it is first needed, and stays", async () => {
+  await using clone = await project();
+
+  expect(await clone.run(["--production", "hello.ts"])).toMatchObject({ stdout: "hello\n" });
+  expect((await clone.run(["hello.ts"])).stderr).toContain("tool is missing");
+  expect((await clone.run(["--production", "hello.ts"])).stderr).toBe("");
+  expect(await clone.npmCalls()).toBe(2);
 });
 
 test("two commands started at the same time install only once", async () => {

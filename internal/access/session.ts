@@ -18,8 +18,8 @@ import { handleFrame } from "./frames.ts";
 import { admittance, Outbox } from "./outbox.ts";
 import { Priority } from "./priority.ts";
 import type { SessionServices } from "./services.ts";
-import type { Dialogue } from "./uplink/dialogue.ts";
 import { allows, isLoggedIn, next, type SessionEvent, type SessionState } from "./session-state.ts";
+import type { Dialogue } from "./uplink/dialogue.ts";
 
 const NO_ROOMS: readonly string[] = [];
 

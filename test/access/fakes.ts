@@ -7,7 +7,7 @@ import type {
 } from "../../internal/access/connection-log.ts";
 import type { TokenVerifier } from "../../internal/access/services.ts";
 import type { VerifiedToken } from "../../internal/auth/tokens.ts";
-import type { Appender, ChannelHistory, Past } from "../../internal/bus/contract.ts";
+import type { Appender, ChannelHistory, Past, Stored } from "../../internal/bus/contract.ts";
 import type { EndReason } from "../../internal/status/close.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import {
@@ -109,10 +109,10 @@ export class FakeAppender implements Appender {
   readonly appended: { subject: string; payload: Uint8Array }[] = [];
   #unstored: (() => void)[] = [];
 
-  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
+  append(subject: string, payload: Uint8Array, stored?: Stored): void {
     this.appended.push({ subject, payload });
     const sequence = this.appended.length;
-    this.#unstored.push(() => stored?.(sequence));
+    this.#unstored.push(() => stored?.(sequence, false));
     if (!this.holding) queueMicrotask(() => this.storeAll());
   }
 

@@ -5,9 +5,10 @@ import { uplinkSubject } from "../../../streams/subjects.ts";
 import type { Appender } from "../../bus/contract.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Handler, HandlerOptions } from "./handler.ts";
-import { outcome } from "./outcome.ts";
+import { outcome, type UplinkOutcome } from "./outcome.ts";
 
 const STORED = outcome(UplinkStatus.OK);
+const TOO_LARGE = outcome(UplinkStatus.TOO_LARGE);
 const BUSY = outcome(UplinkStatus.BUSY, 1_000);
 
 /**
@@ -35,11 +36,18 @@ export class StreamHandler implements Handler {
     exchange.begun = true;
     this.#underWay += 1;
     const payload = toBinary(HandleUplinkRequestSchema, exchange.request);
-    this.#appender.append(this.#subject, payload, () => {
-      this.#underWay -= 1;
-      exchange.settle(STORED);
+    this.#appender.append(this.#subject, payload, () => this.#ended(exchange, STORED), {
+      refused: () => {
+        exchange.begun = false;
+        this.#ended(exchange, TOO_LARGE);
+      },
     });
   }
 
   close(): void {}
+
+  #ended(exchange: Exchange, result: UplinkOutcome): void {
+    this.#underWay -= 1;
+    exchange.settle(result);
+  }
 }

@@ -80,6 +80,8 @@ export interface Receipt {
   business: string;
   /** The delivery sequence; 0 for a message that was refused. */
   sequence: number;
+  /** Unix ms. */
+  expiresAtMs: number;
   steps: ReceiptStep[];
 }
 

@@ -1,19 +1,16 @@
 /** Reading many entries of a bucket, without ever holding more than a page of them. */
-import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
-import { nanos, nuid } from "@nats-io/transport-node";
+import { DeliverPolicy } from "@nats-io/jetstream";
 import { HoldfastError } from "../status/errors.ts";
 import type { BucketPlace } from "./bucket-entry.ts";
 import type { Connection } from "./connect.ts";
 import type { Entry } from "./contract.ts";
 import { gather } from "./gather.ts";
-import { natsError } from "./nats-errors.ts";
+import { pages, readRefusal } from "./pages.ts";
 
 /** The most subjects, and the most messages, that one batch direct get may ask for. */
 const MAX_BATCH = 1_024;
 /** What one batch may hold; the server ends it behind the entry that passes this. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-const PAGE = 512;
-const INACTIVE_MS = 30_000;
 
 const END_OF_BATCH = 204;
 const NOT_FOUND = 404;
@@ -65,7 +62,13 @@ export async function* listEntries(
   if ((await batch(connection, place, [filter], (entry) => few.push(entry))) === "all") {
     yield* few;
   } else {
-    yield* pages(connection, place, filter);
+    const newest = {
+      filter_subject: place.subject(filter),
+      deliver_policy: DeliverPolicy.LastPerSubject,
+    };
+    for await (const page of pages(connection, place.stream, newest)) {
+      for (const message of page) yield place.ofDelivered(message);
+    }
   }
 }
 
@@ -91,54 +94,6 @@ async function batch(
     case TOO_MANY:
       return "more";
     default:
-      throw refusal(place, end?.code, end?.description);
+      throw readRefusal(place.stream, end?.code, end?.description);
   }
-}
-
-/** Through a consumer that is asked for one page after another. */
-async function* pages(
-  connection: Connection,
-  place: BucketPlace,
-  filter: string,
-): AsyncGenerator<Entry> {
-  const { stream } = place;
-  const name = `hf-list-${nuid.next()}`;
-  const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
-  try {
-    await jsm.consumers.add(stream, {
-      name,
-      filter_subject: place.subject(filter),
-      deliver_policy: DeliverPolicy.LastPerSubject,
-      ack_policy: AckPolicy.None,
-      inactive_threshold: nanos(INACTIVE_MS),
-      mem_storage: true,
-      num_replicas: 1,
-    });
-  } catch (reason) {
-    throw natsError(`cannot list ${stream}`, reason);
-  }
-  try {
-    const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
-    for (;;) {
-      const page: Entry[] = [];
-      const request = { batch: PAGE, no_wait: true };
-      const end = await gather(connection, { subject, request, most: PAGE }, (message) =>
-        page.push(place.ofDelivered(message)),
-      );
-      yield* page;
-      if (end?.code === NOT_FOUND) return;
-      if (end !== undefined) throw refusal(place, end.code, end.description);
-    }
-  } finally {
-    // If this fails the server forgets it by itself.
-    await jsm.consumers.delete(stream, name).catch(() => {});
-  }
-}
-
-function refusal(place: BucketPlace, code: number | undefined, text = ""): HoldfastError {
-  const away = code === 503;
-  return new HoldfastError(
-    away ? "unavailable" : "internal",
-    `cannot read ${place.stream}: ${away ? "nobody answers" : `${code} ${text}`}`,
-  );
 }

@@ -5,6 +5,7 @@
  * Callbacks rather than promises: these run once a message, and a promise each would cost more
  * than the work.
  */
+import type { Receipt } from "../../streams/records.ts";
 import type { Channel } from "../../streams/subjects.ts";
 import type { HoldfastError } from "../status/errors.ts";
 
@@ -142,6 +143,58 @@ export interface ChannelHistory {
 export interface Past {
   position: number;
   data: Uint8Array;
+}
+
+/** Must-arrive messages that wait for their device. */
+export interface Mailbox {
+  /**
+   * Stores a message in call order. One of the two is called: `stored` with its place, or `refused`
+   * because the device's mailbox is full (`exhausted`). Neither while JetStream takes nothing.
+   */
+  put(mail: Mail, stored: (mailedAs: number) => void, refused: (why: HoldfastError) => void): void;
+  /** All of a partition, without the messages, in pages. Nobody may be writing to it. */
+  list(partition: number): AsyncIterable<MailHeader[]>;
+  /**
+   * A device's messages from a place on, at least the one that is there if it is, by delivery
+   * sequence. Rejects when nobody answers.
+   */
+  load(
+    app: string,
+    device: string,
+    from: number,
+    limit: number,
+  ): Promise<ReadonlyMap<number, Uint8Array>>;
+  /** Deletes what is below a place, and single messages. Rejects when nobody answers. */
+  purge(app: string, device: string, below: number, single: readonly number[]): Promise<void>;
+}
+
+/** What the mailbox says of a message besides the message. */
+export interface MailHeader {
+  app: string;
+  device: string;
+  /** The delivery sequence. */
+  sequence: number;
+  messageId: string;
+  business: string;
+  /** Unix ms. */
+  acceptedAtMs: number;
+  /** Unix ms. */
+  expiresAtMs: number;
+  /** Its sequence in the mail stream. */
+  mailedAs: number;
+}
+
+export interface Mail extends Omit<MailHeader, "mailedAs"> {
+  /** Encoded holdfast.wire.v1.Message. */
+  message: Uint8Array;
+}
+
+/** What became of must-arrive messages. */
+export interface Receipts {
+  /** Never waits and never fails: a receipt that is lost costs nobody a message. */
+  write(receipt: Receipt): void;
+  /** All that is known of a message, oldest first. Rejects when nobody answers. */
+  read(app: string, messageId: string): Promise<Receipt[]>;
 }
 
 /** Whether the broker can be reached, as the client library sees it. */

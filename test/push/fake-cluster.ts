@@ -8,6 +8,7 @@ import type {
   Bucket,
   Link,
   Messages,
+  Stored,
   Subscription,
 } from "../../internal/bus/contract.ts";
 import { updateJson } from "../../internal/bus/update.ts";
@@ -99,7 +100,7 @@ export class FakeAppender implements Appender {
   storing = true;
   readonly #waiting: (() => void)[] = [];
 
-  append(subject: string, payload: Uint8Array, stored?: (sequence: number) => void): void {
+  append(subject: string, payload: Uint8Array, stored?: Stored): void {
     this.appended.push({ subject, message: messageIn(payload) });
     const sequence = this.appended.length;
     if (this.storing) queueMicrotask(() => stored?.(sequence));

@@ -9,9 +9,10 @@
  */
 import type { Accepted, Acked } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { connectionId } from "../../../streams/connection-id.ts";
+import type { MailHeader } from "../../bus/contract.ts";
 import { groupKey } from "../fold/group-index.ts";
 import type { DeliveryEffect } from "./effects.ts";
-import { acceptedEntry, addStep, type Entry, type MailHeader, mailedEntry } from "./entry.ts";
+import { acceptedEntry, addStep, type Entry, mailedEntry } from "./entry.ts";
 import { type Connection, Inbox } from "./inbox.ts";
 import { mail, mailAtMs, mailed, notMailed, notPurged, purge, purged } from "./mailing.ts";
 import { connect, loaded, notLoaded, retry, retryAtMs, send } from "./sending.ts";

@@ -1,4 +1,5 @@
 import type { ReceiptStep } from "../../../streams/records.ts";
+import type { MailHeader } from "../../bus/contract.ts";
 import type { Hold } from "./holds.ts";
 
 /**
@@ -22,19 +23,6 @@ export interface Entry extends Hold {
   attempts: number;
   /** What became of it since its last receipt. */
   steps: ReceiptStep[];
-}
-
-/** What the mailbox says of a message besides the message. */
-export interface MailHeader {
-  app: string;
-  device: string;
-  sequence: number;
-  messageId: string;
-  business: string;
-  acceptedAtMs: number;
-  expiresAtMs: number;
-  /** Its sequence in the mail stream. */
-  mailedAs: number;
 }
 
 /** A message that was accepted just now: what the log holds of it. */

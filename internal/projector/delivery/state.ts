@@ -81,12 +81,10 @@ export class DeliveryState {
   /** Writes down what became of a message since its last receipt. */
   receipt(inbox: Inbox, entry: Entry, step: ReceiptStep): void {
     const { app, device } = inbox;
-    const { messageId, business, sequence, steps } = entry;
+    const { messageId, business, sequence, expiresAtMs, steps } = entry;
     steps.push(step);
-    this.effects.push({
-      kind: "receipt",
-      receipt: { app, device, messageId, business, sequence, steps },
-    });
+    const receipt = { app, device, messageId, business, sequence, expiresAtMs, steps };
+    this.effects.push({ kind: "receipt", receipt });
     entry.steps = [];
   }
 

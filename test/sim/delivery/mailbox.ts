@@ -1,4 +1,4 @@
-import type { MailHeader } from "../../../internal/projector/delivery/entry.ts";
+import type { MailHeader } from "../../../internal/bus/contract.ts";
 
 interface Mail extends MailHeader {
   message: Uint8Array;

@@ -1,0 +1,174 @@
+import { jetstreamManager } from "@nats-io/jetstream";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Mail, MailHeader } from "../../internal/bus/contract.ts";
+import { NatsMailbox } from "../../internal/bus/mailbox.ts";
+import { NatsReceipts } from "../../internal/bus/receipts.ts";
+import { reconcile } from "../../internal/bus/reconcile.ts";
+import type { HoldfastError } from "../../internal/status/errors.ts";
+import { MAIL_STREAM } from "../../streams/layout.ts";
+import { partitionOf } from "../../streams/partition.ts";
+import { eventually } from "../support/eventually.ts";
+import { type TestNats, testNats } from "../support/nats.ts";
+import { appenderOn, bytes, connectTo, type TestConnection, text } from "./support.ts";
+
+const PARTITIONS = 4;
+
+let nats: TestNats;
+let connection: TestConnection;
+let mailbox: NatsMailbox;
+let receipts: NatsReceipts;
+/** A device of its own for each test. */
+let device: string;
+let devices = 0;
+
+beforeAll(async () => {
+  nats = await testNats();
+  connection = await connectTo(nats);
+  const layout = { partitions: PARTITIONS, logStreams: 1, replicas: 1, logMaxBytes: 1e8 };
+  await reconcile(connection.nc, layout);
+  const { appender } = appenderOn(connection);
+  mailbox = await NatsMailbox.open(connection, { appender, partitions: PARTITIONS });
+  receipts = new NatsReceipts(connection, appenderOn(connection).appender);
+});
+
+afterAll(async () => {
+  expect(connection?.faults).toEqual([]);
+  await connection?.close();
+  await nats?.[Symbol.asyncDispose]();
+});
+
+beforeEach(() => {
+  devices += 1;
+  // Not a plain token, so that it has to be encoded in subjects.
+  device = `gerät ${devices}.*`;
+});
+
+function mail(sequence: number, change: Partial<Mail> = {}): Mail {
+  return {
+    app: "demo",
+    device,
+    sequence,
+    messageId: `nachricht ${sequence} ✉`,
+    business: "chat.eu",
+    acceptedAtMs: 1_700_000_000_000,
+    expiresAtMs: Date.now() + 60_000,
+    message: bytes(`message ${sequence}`),
+    ...change,
+  };
+}
+
+function put(one: Mail): Promise<number | HoldfastError> {
+  return new Promise((resolve) => mailbox.put(one, resolve, resolve));
+}
+
+async function placeOf(one: Mail): Promise<number> {
+  const place = await put(one);
+  if (typeof place !== "number") throw place;
+  return place;
+}
+
+async function list(): Promise<MailHeader[]> {
+  const all: MailHeader[] = [];
+  for await (const page of mailbox.list(partitionOf("demo", device, PARTITIONS))) all.push(...page);
+  return all.filter((header) => header.device === device);
+}
+
+async function load(from: number, limit: number): Promise<[number, string][]> {
+  const found = await mailbox.load("demo", device, from, limit);
+  return Array.from(found, ([sequence, message]) => [sequence, text(message)]);
+}
+
+describe("the mailbox", () => {
+  test("tells what is in it without the messages", async () => {
+    const one = mail(1_790_000_000_000_001);
+    const mailedAs = await placeOf(one);
+    const { message: _, ...header } = one;
+    expect(await list()).toEqual([{ ...header, mailedAs }]);
+  });
+
+  test("lists thousands of messages, each once", async () => {
+    const count = 2_500;
+    const stored = Array.from({ length: count }, (_, i) => put(mail(i + 1)));
+    await Promise.all(stored);
+    const sequences = (await list()).map(({ sequence }) => sequence);
+    expect(sequences).toEqual(Array.from({ length: count }, (_, i) => i + 1));
+  });
+
+  test("gives a device's messages from a place on, and no other device's", async () => {
+    const places: number[] = [];
+    for (let sequence = 1; sequence <= 5; sequence++) {
+      places.push(await placeOf(mail(sequence)));
+      await placeOf(mail(sequence, { device: `${device} other` }));
+    }
+    expect(await load(places[1]!, 3)).toEqual([
+      [2, "message 2"],
+      [3, "message 3"],
+      [4, "message 4"],
+    ]);
+  });
+
+  test("has nothing where nothing is", async () => {
+    const place = await placeOf(mail(1));
+    await mailbox.purge("demo", device, place + 1, []);
+    expect(await load(place, 10)).toEqual([]);
+    expect(await list()).toEqual([]);
+  });
+
+  test("deletes what is below a place, and single messages, of one device alone", async () => {
+    const places: number[] = [];
+    for (let sequence = 1; sequence <= 5; sequence++) places.push(await placeOf(mail(sequence)));
+    const others = { device: `${device} other` };
+    const other = await placeOf(mail(9, others));
+    await mailbox.purge("demo", device, places[2]!, [places[3]!]);
+    expect((await list()).map(({ sequence }) => sequence)).toEqual([3, 5]);
+    device = others.device;
+    expect((await list()).map(({ mailedAs }) => mailedAs)).toEqual([other]);
+  });
+
+  test("lets messages go when their time is over", async () => {
+    const place = await placeOf(mail(1, { expiresAtMs: Date.now() + 1_000 }));
+    await placeOf(mail(2));
+    await eventually("the first is gone", async () => (await list()).length === 1);
+    expect(await load(place, 10)).toEqual([[2, "message 2"]]);
+  });
+
+  test("refuses what does not fit any more, and keeps what it has", async () => {
+    const jsm = await jetstreamManager(connection.nc);
+    const { config } = await jsm.streams.info(MAIL_STREAM);
+    await jsm.streams.update(MAIL_STREAM, { ...config, max_msgs_per_subject: 2 });
+    await placeOf(mail(1));
+    await placeOf(mail(2));
+    expect(await put(mail(3))).toMatchObject({ code: "exhausted" });
+    expect((await list()).map(({ sequence }) => sequence)).toEqual([1, 2]);
+    await jsm.streams.update(MAIL_STREAM, config);
+    await placeOf(mail(3));
+  });
+});
+
+describe("receipts", () => {
+  const receipt = (messageId: string, to: string, step: "accepted" | "mailed" | "acked") => ({
+    app: "demo",
+    device: to,
+    messageId,
+    business: "chat",
+    sequence: 7,
+    expiresAtMs: Date.now() + 60_000,
+    steps: [{ step, at: 1 }],
+  });
+
+  test("of one message are read back in order, for all of its devices", async () => {
+    const written = [
+      receipt("a 1", "d1", "accepted"),
+      receipt("a 1", "d2", "accepted"),
+      receipt("a 1", "d1", "acked"),
+    ];
+    for (const one of written) receipts.write(one);
+    receipts.write(receipt("a", "d1", "mailed"));
+    const all = async () => {
+      const found = await receipts.read("demo", "a 1");
+      return found.length === written.length && found;
+    };
+    expect(await eventually("all are stored", all)).toEqual(written);
+    expect(await receipts.read("other", "a 1")).toEqual([]);
+  });
+});

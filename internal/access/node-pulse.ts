@@ -152,8 +152,12 @@ export class NodePulse {
   }
 
   #linkChanged(connected: boolean): void {
-    if (connected) this.#sendBeat();
-    else if (this.#state.kind === "serving") this.#suspend();
+    if (connected) {
+      // A node that has not started is not to be found yet.
+      if (this.#timer !== undefined) this.#sendBeat();
+    } else if (this.#state.kind === "serving") {
+      this.#suspend();
+    }
   }
 
   #suspend(): void {

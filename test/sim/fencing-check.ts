@@ -23,6 +23,8 @@ export class FencingCheck implements WriteObserver {
   readonly #last = new Map<string, { epoch: number; sequence: number }>();
   /** Writes by someone who did not hold the lease any more: those that did no harm, and those refused. */
   readonly late = { stored: 0, refused: 0 };
+  /** Routes whose newest write was such a one. */
+  readonly lateRoutes = new Set<string>();
 
   constructor(violate: (text: string) => void) {
     this.#violate = violate;
@@ -67,7 +69,10 @@ export class FencingCheck implements WriteObserver {
 
   #inOrder(bucket: BucketName, key: string, writer: string, epoch: number, sequence: number): void {
     const last = this.#last.get(`${bucket} ${key}`);
-    if (this.#leases.get(partitionOf(key))?.owner !== writer) this.late.stored += 1;
+    const late = this.#leases.get(partitionOf(key))?.owner !== writer;
+    if (late) this.late.stored += 1;
+    if (late && bucket === "hf_route") this.lateRoutes.add(key);
+    else this.lateRoutes.delete(key);
     if (last !== undefined && epoch < last.epoch) {
       this.#violate(
         `${bucket} ${key}: ${writer} of epoch ${epoch} wrote after epoch ${last.epoch}`,

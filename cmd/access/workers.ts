@@ -35,10 +35,11 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     workers.add(worker);
+    log.info({ worker: name, pid: worker.pid }, "access worker started");
     worker.once("exit", (code, killedBy) => {
       workers.delete(worker);
       if (signal.aborted) return;
-      log.error({ worker: number, code, killedBy }, "an access worker has ended; starting another");
+      log.error({ worker: name, code, killedBy }, "an access worker has ended; starting another");
       setTimeout(() => signal.aborted || start(number), RESTART_MS).unref();
     });
   };

@@ -57,6 +57,10 @@ export class DeliveryFold {
     return oldest === undefined ? 0 : Math.max(0, nowMs - oldest.sinceMs);
   }
 
+  get hasEffects(): boolean {
+    return this.#state.effects.length > 0;
+  }
+
   /** What is to be done, in order. Each effect is given out once. */
   takeEffects(): DeliveryEffect[] {
     const { effects } = this.#state;

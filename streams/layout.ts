@@ -5,6 +5,7 @@ import {
   CHANNEL_IN_FILTER,
   CHANNEL_LIVE_TEMPLATE,
   logPartitionFilter,
+  STATE_FILTER,
   MAIL_FILTER,
   RECEIPT_FILTER,
   UPLINK_FILTER,
@@ -78,6 +79,7 @@ export const ROOM_STREAM = "HF_ROOM";
 /** How many messages of one room, zone or app are kept, for clients that were away for a moment. */
 export const CHANNEL_MESSAGES_KEPT = 1_000;
 export const UPLINK_STREAM = "HF_UPLINK";
+export const STATE_STREAM = "HF_STATE";
 export const MAIL_STREAM = "HF_MAIL";
 export const RECEIPT_STREAM = "HF_RECEIPT";
 
@@ -147,6 +149,14 @@ export function streams(options: LayoutOptions): StreamSpec[] {
       maxMessages: RECEIPTS_KEPT,
       maxMessagesPerSubject: 16,
       messageTtl: true,
+      replicas,
+    },
+    {
+      name: STATE_STREAM,
+      subjects: [STATE_FILTER],
+      maxAgeMs: DAY,
+      maxBytes: logMaxBytes,
+      maxMessagesPerSubject: -1,
       replicas,
     },
     {

@@ -17,6 +17,8 @@ export interface Route {
   platform: string;
   appVersion: string;
   address: string;
+  /** What the client said at its login that it uses. */
+  businesses: string[];
   /** Unix ms: when the present connection was opened, or the last one ended. */
   since: number;
   /** Unix ms of the newest record about this device. */
@@ -26,6 +28,39 @@ export interface Route {
   sequence: number;
   /** Why it is offline: a close reason, or "node-down". "" while online. */
   reason: string;
+}
+
+/**
+ * A message of `HF_STATE`: a device came online or went offline, or entered or left a room. Of one
+ * connection each of these comes once, and `online` and `enter` have their `offline` and `leave`.
+ */
+export interface StateEvent {
+  event: "online" | "offline" | "enter" | "leave";
+  /** The same only for the same event: the subject's message id, by which the stream drops repeats. */
+  id: string;
+  app: string;
+  device: string;
+  /** "" for a device without a user. */
+  user: string;
+  /** "<incarnation>.<counter>" */
+  connection: string;
+  /** The incarnation of the access node. */
+  node: string;
+  platform: string;
+  appVersion: string;
+  address: string;
+  /** Of `enter` and `leave`; "" for the others. */
+  room: string;
+  /** The business this copy is for; "" for the one that is for everybody. */
+  business: string;
+  /** Of `offline`, and of a `leave` because of it: a close reason, or "node-down". Else "". */
+  reason: string;
+  /** Unix ms, by the clock of the node; when the node has died, of who declared it dead. */
+  at: number;
+  /** Of `offline`: how long the connection was open. Else 0. */
+  durationMs: number;
+  /** Increases per device; events of one record of the log share it. */
+  sequence: number;
 }
 
 /** `hf_user`: that this device is one of the user's. */

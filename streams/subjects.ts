@@ -133,6 +133,34 @@ export function messageReceiptsFilter(app: string, messageId: string): string {
 
 export const RECEIPT_FILTER = "hf.receipt.>";
 
+// Connection state, for business servers.
+
+/** `hf.state.<app>.conn.<online|offline>.<device>` */
+export function connectionStateSubject(
+  app: string,
+  event: "online" | "offline",
+  device: string,
+): string {
+  return `hf.state.${toToken(app)}.conn.${event}.${toToken(device)}`;
+}
+
+/** `hf.state.<app>.business.<business>.<online|offline>.<device>`: of devices that use the business. */
+export function businessStateSubject(
+  app: string,
+  business: string,
+  event: "online" | "offline",
+  device: string,
+): string {
+  return `hf.state.${toToken(app)}.business.${toToken(business)}.${event}.${toToken(device)}`;
+}
+
+/** `hf.state.<app>.room.<enter|leave>.<room>` */
+export function roomStateSubject(app: string, event: "enter" | "leave", room: string): string {
+  return `hf.state.${toToken(app)}.room.${event}.${toToken(room)}`;
+}
+
+export const STATE_FILTER = "hf.state.>";
+
 /** Uplinks for businesses that consume a stream. */
 export function uplinkSubject(app: string, business: string): string {
   return `hf.up.${toToken(app)}.${toToken(business)}`;

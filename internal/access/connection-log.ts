@@ -21,6 +21,8 @@ export interface LoggedConnection {
   readonly openedAtMs: number;
   readonly client: Client | undefined;
   readonly address: string;
+  /** What the client said at its login that it uses. */
+  readonly businesses: string[];
   readonly rooms: Iterable<string>;
 }
 

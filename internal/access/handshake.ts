@@ -96,6 +96,7 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   session.tokenExpiresAtMs = token.expiresAtMs;
   session.partition = partitionOf(token.app, token.device, partitions);
   session.client = login.client;
+  if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
   session.openedAtMs = clock.now();
   session.logged = true;
   log.opened(session, () => stored(session, login));

@@ -103,7 +103,7 @@ export class NodeRecords {
   }
 
   #connection(connection: LoggedConnection, rooms: string[]): Connection {
-    const { counter, app, device, user, openedAtMs, client, address } = connection;
+    const { counter, app, device, user, openedAtMs, client, address, businesses } = connection;
     const made = create(ConnectionSchema, {
       id: connectionId(this.incarnation, counter),
       app,
@@ -112,6 +112,7 @@ export class NodeRecords {
       openedAtMs: BigInt(openedAtMs),
       rooms,
       address,
+      businesses,
     });
     if (client !== undefined) made.client = client;
     return made;

@@ -22,6 +22,8 @@ import { allows, isLoggedIn, next, type SessionEvent, type SessionState } from "
 import type { Dialogue } from "./uplink/dialogue.ts";
 
 const NO_ROOMS: readonly string[] = [];
+/** Shared by all that have none, and never changed. */
+const NO_BUSINESSES: string[] = [];
 
 export class Session implements LoggedConnection, TransportHandlers, WheelEntry {
   readonly services: SessionServices;
@@ -35,6 +37,7 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   user = "";
   partition = 0;
   client: Client | undefined = undefined;
+  businesses = NO_BUSINESSES;
   openedAtMs = 0;
   tokenExpiresAtMs = 0;
   /** Whether the log was told of it, and so has to be told of its end. */

@@ -5,18 +5,20 @@ import {
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { ROUTE_TTL_MS } from "../../streams/layout.ts";
-import { encodeJson, type UserDevice } from "../../streams/records.ts";
+import { encodeJson, type Route, type UserDevice } from "../../streams/records.ts";
 import { partitionQuerySubject, routeKey, userKey } from "../../streams/subjects.ts";
-import type { LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
+import type { Appender, LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
 import { type Device, RouteTable } from "./fold/route-table.ts";
+import { stateEvents } from "./fold/state-events.ts";
 import { KeyWriter, type WriteFailure } from "./key-writer.ts";
 import { NodeOrders } from "./node-orders.ts";
 import { type Buckets, loadPartition } from "./partition-store.ts";
 import { answerQuery } from "./query.ts";
+import { StateFeed } from "./state-feed.ts";
 
 const CHECKPOINT_EVERY_MS = 1_000;
 const WRITE_WINDOW = 1_024;
@@ -36,6 +38,8 @@ export interface PartitionOwnerOptions {
   id: string;
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
+  /** For stream HF_STATE. */
+  appender: Appender;
   reader: LogReader;
   buckets: Buckets;
   messages: Messages;
@@ -60,7 +64,8 @@ type Stage = "loading" | "catching-up" | "live" | "closing" | "stopped";
  */
 export class PartitionOwner {
   readonly #options: PartitionOwnerOptions;
-  readonly #routes: KeyWriter<Device>;
+  readonly #routes: KeyWriter<Route>;
+  readonly #state: StateFeed;
   readonly #users: KeyWriter<UserDevice>;
   readonly #orders: NodeOrders;
   readonly #effects: Effect[] = [];
@@ -82,10 +87,11 @@ export class PartitionOwner {
     const writing = { window: WRITE_WINDOW, allowed, failed };
     this.#options = options;
     this.#orders = new NodeOrders(messages, partition);
-    this.#routes = new KeyWriter({
+    this.#state = new StateFeed(options.appender);
+    this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
-      encode: ({ route }) => encodeJson(route),
+      encode: encodeJson,
       shared: false,
     });
     // Keys of users are not spread by partition, and a lost race for one says nothing about the lease.
@@ -108,7 +114,7 @@ export class PartitionOwner {
 
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
-    return this.#routes.backlog + this.#users.backlog;
+    return this.#state.backlog + this.#routes.backlog + this.#users.backlog;
   }
 
   async start(): Promise<void> {
@@ -142,6 +148,7 @@ export class PartitionOwner {
     this.#reading?.stop();
     this.#queries?.stop();
     this.#timer?.cancel();
+    this.#state.close();
     this.#routes.close();
     this.#users.close();
     this.#table = new RouteTable();
@@ -162,8 +169,7 @@ export class PartitionOwner {
     this.#claimedSequence = checkpoint.value?.sequence ?? 0;
     this.#table = table;
     for (const { key, revision, value } of routes) {
-      const device = value === undefined ? undefined : table.device(value.app, value.device);
-      this.#routes.known(key, revision, device);
+      this.#routes.known(key, revision, value);
     }
     for (const { key, revision, value } of users) this.#users.known(key, revision, value);
     this.#stage = "catching-up";
@@ -219,7 +225,7 @@ export class PartitionOwner {
     for (const effect of this.#effects) {
       switch (effect.kind) {
         case "route":
-          this.#putRoute(effect.device);
+          this.#routeChanged(effect);
           break;
         case "user":
           this.#putUser(effect.device);
@@ -235,9 +241,26 @@ export class PartitionOwner {
     this.#effects.length = 0;
   }
 
-  #putRoute(device: Device): void {
-    const { app, device: id } = device.route;
-    this.#routes.put(routeKey(this.#options.partition, app, id), device);
+  /** Tells of it, then writes the route. Only the last one of a record says all of it. */
+  #routeChanged({ device, before, after }: Effect & { kind: "route" }): void {
+    const { partition, allowed } = this.#options;
+    if (!allowed()) {
+      this.#fail("lease");
+      return;
+    }
+    const written = after === device.route;
+    this.#state.tell(stateEvents(partition, before, after), () => {
+      if (written) this.#writeRoute(after);
+    });
+  }
+
+  /** After what was told before, since the route may tell of it too. */
+  #putRoute({ route }: Device): void {
+    this.#state.tell([], () => this.#writeRoute(route));
+  }
+
+  #writeRoute(route: Route): void {
+    this.#routes.put(routeKey(this.#options.partition, route.app, route.device), route);
   }
 
   /** Written when the association is new or a day old. */
@@ -283,20 +306,20 @@ export class PartitionOwner {
     const { id, buckets } = this.#options;
     const progress = this.#table.progress();
     this.#checkpointing = true;
-    this.#routes.flushed(() => {
-      this.#users.flushed(() => {
-        if (!this.#options.allowed()) return this.#fail("lease");
-        const { key, revision } = this.#checkpoint;
-        const value = encodeJson({ ...progress, owner: id });
-        buckets.checkpoint.put(key, value, revision, (outcome) => {
-          if (this.#stage === "stopped") return;
-          if (outcome.kind !== "stored") return this.#fail(outcome.kind);
-          this.#checkpoint = { key, revision: outcome.revision, sequence: progress.sequence };
-          this.#checkpointing = false;
-          if (this.#stage !== "closing") return;
-          if (this.#table.position === progress.sequence) this.#closed?.();
-          else this.#moveCheckpoint();
-        });
+    const written = (then: () => void) =>
+      this.#state.tell([], () => this.#routes.flushed(() => this.#users.flushed(then)));
+    written(() => {
+      if (!this.#options.allowed()) return this.#fail("lease");
+      const { key, revision } = this.#checkpoint;
+      const value = encodeJson({ ...progress, owner: id });
+      buckets.checkpoint.put(key, value, revision, (outcome) => {
+        if (this.#stage === "stopped") return;
+        if (outcome.kind !== "stored") return this.#fail(outcome.kind);
+        this.#checkpoint = { key, revision: outcome.revision, sequence: progress.sequence };
+        this.#checkpointing = false;
+        if (this.#stage !== "closing") return;
+        if (this.#table.position === progress.sequence) this.#closed?.();
+        else this.#moveCheckpoint();
       });
     });
   }

@@ -7,6 +7,7 @@ import type { ClientBody } from "./codec.ts";
 export const MAX_TOKEN_BYTES = 8_192;
 export const MAX_CLIENT_FIELD_BYTES = 128;
 export const MAX_CONNECTION_ID_BYTES = 256;
+export const MAX_BUSINESSES = 16;
 export const MAX_METADATA_PAIRS = 32;
 export const MAX_METADATA_KEY_BYTES = 128;
 export const MAX_METADATA_VALUE_BYTES = 1_024;
@@ -36,8 +37,20 @@ function loginProblem(login: Login): string | undefined {
   return (
     tokenProblem("login.token", login.token) ??
     (login.client && clientProblem(login.client)) ??
+    businessesProblem(login.businesses) ??
     tooLong("login.resume.connection_id", login.resume?.connectionId, MAX_CONNECTION_ID_BYTES)
   );
+}
+
+function businessesProblem(businesses: readonly string[]): string | undefined {
+  if (businesses.length > MAX_BUSINESSES) {
+    return `login.businesses must be at most ${MAX_BUSINESSES}`;
+  }
+  for (const business of businesses) {
+    const problem = idProblem(business);
+    if (problem !== undefined) return `a name in login.businesses ${problem}`;
+  }
+  return undefined;
 }
 
 function tokenProblem(field: string, token: string): string | undefined {

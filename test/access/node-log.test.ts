@@ -79,7 +79,9 @@ function describeRecord(payload: Uint8Array): string {
 
 function connectionOf(counter: number, rooms: string[] = []): LoggedConnection {
   const about = { counter, app: "demo", device: `d${counter}`, user: "", partition: 0 };
-  return { ...about, openedAtMs: counter, client: undefined, address: "192.0.2.1", rooms };
+  const openedAtMs = counter;
+  const address = "192.0.2.1";
+  return { ...about, openedAtMs, client: undefined, address, businesses: [], rooms };
 }
 
 let clock: VirtualClock;

@@ -103,8 +103,8 @@ export class FakeAppender implements Appender {
   append(subject: string, payload: Uint8Array, stored?: Stored): void {
     this.appended.push({ subject, message: messageIn(payload) });
     const sequence = this.appended.length;
-    if (this.storing) queueMicrotask(() => stored?.(sequence));
-    else this.#waiting.push(() => stored?.(sequence));
+    if (this.storing) queueMicrotask(() => stored?.(sequence, false));
+    else this.#waiting.push(() => stored?.(sequence, false));
   }
 
   storeAll(): void {
@@ -234,6 +234,7 @@ export class FakeCluster<G extends Ground = Ground> {
       platform: "web",
       appVersion: "1.2.3",
       address: "192.0.2.1",
+      businesses: [],
       since: 1_700_000_000_000,
       lastSeen: 1_700_000_001_000,
       rooms: [],

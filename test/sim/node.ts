@@ -24,6 +24,7 @@ export class SimSession implements LoggedConnection {
   readonly openedAtMs: number;
   readonly client = undefined;
   readonly address = "192.0.2.1";
+  readonly businesses = ["chat"];
   readonly rooms = new Set<string>();
   /** Grows from session to session, over all nodes. */
   readonly order: number;

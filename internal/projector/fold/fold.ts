@@ -15,12 +15,13 @@ import type {
 } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { type ConnectionId, parseConnectionId } from "../../../streams/connection-id.ts";
 import { connectionHash } from "../../../streams/digest.ts";
+import type { Route } from "../../../streams/records.ts";
 import type { NodeView } from "./node-view.ts";
 import type { Device, RouteTable } from "./route-table.ts";
 
 export type Effect =
-  /** The device's route is another one than is stored. */
-  | { kind: "route"; device: Device }
+  /** The device's route has changed. `after` is what it became then: it may have changed again. */
+  | { kind: "route"; device: Device; before: Route | undefined; after: Route }
   /** The device has logged in as its user. */
   | { kind: "user"; device: Device }
   /** Close this connection: its device has a newer one. */
@@ -142,8 +143,9 @@ function disconnected(
   if (device === undefined || isKnown(device, place)) return;
   // Whatever came after this connection stays.
   if (!device.route.online || device.route.connection !== ended.connectionId) return;
+  const before = device.route;
   table.goOffline(device, ended.reason, place.atMs, place.sequence);
-  effects.push({ kind: "route", device });
+  effects.push(routeChange(device, before));
 }
 
 function roomsChanged(
@@ -161,8 +163,9 @@ function roomsChanged(
   const device = table.device(change.app, change.device);
   if (device === undefined || isKnown(device, place)) return;
   if (!device.route.online || device.route.connection !== change.connectionId) return;
+  const before = device.route;
   table.setRooms(device, change.rooms, place.atMs, place.sequence);
-  effects.push({ kind: "route", device });
+  effects.push(routeChange(device, before));
 }
 
 /**
@@ -190,8 +193,9 @@ function announced(
   }
   for (const [counter, device] of node.held) {
     if (present.has(counter) || isKnown(device, place)) continue;
+    const before = device.route;
     table.goOffline(device, "transport-error", place.atMs, place.sequence);
-    effects.push({ kind: "route", device });
+    effects.push(routeChange(device, before));
   }
 }
 
@@ -211,8 +215,9 @@ function announcedConnection(
     accept(table, connection, id, place, effects);
   } else if (device.route.connection === connection.id) {
     if (device.hash === hashOf(connection, id)) return;
+    const before = device.route;
     table.setRooms(device, connection.rooms, place.atMs, place.sequence);
-    effects.push({ kind: "route", device });
+    effects.push(routeChange(device, before));
   } else if (isLaterOfNode(device, id) || device.route.since > Number(connection.openedAtMs)) {
     refuse(node, connection, id, effects);
   } else {
@@ -249,8 +254,9 @@ function nodeDown(
   if (node === undefined) return;
   for (const device of node.held.values()) {
     if (isKnown(device, place)) continue;
+    const before = device.route;
     table.goOffline(device, "node-down", place.atMs, place.sequence);
-    effects.push({ kind: "route", device });
+    effects.push(routeChange(device, before));
   }
   table.nodes.delete(incarnation);
 }
@@ -260,6 +266,10 @@ export function kickDisplaced(node: NodeView, effects: Effect[]): void {
   for (const counter of node.displaced.keys()) {
     effects.push({ kind: "kick", incarnation: node.incarnation, counter });
   }
+}
+
+function routeChange(device: Device, before: Route | undefined): Effect {
+  return { kind: "route", device, before, after: device.route };
 }
 
 /** True if the route was loaded as this record or a later one had made it. */
@@ -280,12 +290,13 @@ function accept(
   effects: Effect[],
 ): void {
   const present = table.device(connection.app, connection.device);
+  const before = present?.route;
   if (present?.route.online === true) {
     effects.push({ kind: "kick", incarnation: present.route.node, counter: present.counter });
     table.displace(present);
   }
   const device = table.goOnline(connection, id, place.atMs, place.sequence);
-  effects.push({ kind: "route", device });
+  effects.push(routeChange(device, before));
   if (connection.user !== "") effects.push({ kind: "user", device });
 }
 

@@ -90,6 +90,7 @@ export class RouteTable {
       platform: client?.platform ?? "",
       appVersion: client?.appVersion ?? "",
       address: connection.address,
+      businesses: connection.businesses,
       since: Number(connection.openedAtMs),
       lastSeen: atMs,
       rooms,

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { NatsLogReader } from "../../internal/bus/log-reader.ts";
+import { NatsMailbox } from "../../internal/bus/mailbox.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
+import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { Projector } from "../../internal/projector/service.ts";
@@ -25,6 +27,14 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
         user: bus.bucket("hf_user"),
         lease: bus.bucket("hf_lease"),
         checkpoint: bus.bucket("hf_checkpoint"),
+      },
+      delivery: {
+        mailbox: await NatsMailbox.open(connection, {
+          appender: bus.appender("the mailbox"),
+          partitions: deployment.partitions,
+        }),
+        receipts: new NatsReceipts(connection, bus.appender("receipts")),
+        full: bus.bucket("hf_full"),
       },
       messages: new NatsMessages(connection),
       link: connection.link,

@@ -21,6 +21,7 @@ import type {
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Assignment } from "./assignment.ts";
+import type { DeliveryStores } from "./delivery/partition-delivery.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { Hearing, TICK_MS } from "./hearing.ts";
 import { NodeLiveness } from "./node-liveness.ts";
@@ -38,6 +39,7 @@ export interface ProjectorOptions {
   appender: Appender;
   reader: LogReader;
   buckets: Buckets;
+  delivery: DeliveryStores;
   messages: Messages;
   link: Link;
 }

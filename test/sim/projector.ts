@@ -1,8 +1,18 @@
+import type { Mailbox, Receipts } from "../../internal/bus/contract.ts";
 import { Projector } from "../../internal/projector/service.ts";
+import type { BucketName } from "../../streams/layout.ts";
 import type { Broker } from "./broker.ts";
 import { SimAppender, SimBucket, SimLogReader, SimMessages } from "./client.ts";
 import { SimConnection } from "./connection.ts";
 import { SimProcess } from "./process.ts";
+
+const NO_MAIL: Mailbox = {
+  put: () => {},
+  list: async function* () {},
+  load: async () => new Map(),
+  purge: async () => {},
+};
+const NO_RECEIPTS: Receipts = { write: () => {}, read: async () => [] };
 
 /** A projector process: the real service over simulated adapters. */
 export class SimProjector {
@@ -22,7 +32,7 @@ export class SimProjector {
     this.process = new SimProcess(broker.world, name);
     this.connection = new SimConnection(this.process, broker);
     this.appender = new SimAppender(this.connection);
-    const bucket = (bucketName: "hf_route" | "hf_user" | "hf_lease" | "hf_checkpoint") =>
+    const bucket = (bucketName: BucketName) =>
       new SimBucket(this.connection, bucketName, (key) => note(name, key));
     this.projector = new Projector({
       id: name,
@@ -37,6 +47,8 @@ export class SimProjector {
         lease: bucket("hf_lease"),
         checkpoint: bucket("hf_checkpoint"),
       },
+      // Nobody pushes here: test/sim/delivery is about must-arrive messages.
+      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, full: bucket("hf_full") },
       messages: new SimMessages(this.connection),
       link: this.connection,
     });

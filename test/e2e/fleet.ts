@@ -1,8 +1,12 @@
 /** Devices of the failover tests: each logs in at a chosen access node and keeps what it was told. */
 
+import { CLOSE } from "../../internal/status/close.ts";
 import type { ShownDevice } from "../support/api.ts";
-import { type ClientOptions, connectClient, type TestClient } from "../support/client.ts";
+import { connectClient, type TestClient } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { admit } from "../support/gateway.ts";
+
+const OVERLOADED = CLOSE.overloaded.code;
 
 export interface FleetDevice {
   readonly name: string;
@@ -21,19 +25,28 @@ export function connectFleet(
   names: readonly string[],
 ): Promise<FleetDevice[]> {
   return Promise.all(
-    names.map(async (name): Promise<FleetDevice> => {
+    names.map(async (name) => {
       const { token } = await admit(controlUrl, name);
-      const options: ClientOptions = { url: wsUrl, encoding: "proto" };
-      const client = await connectClient(options);
-      client.send({ login: { token } });
-      const { connectionId, node } = await client.next("welcome");
-      const device = { name, client, connectionId, node, ended: false };
-      void client.ended.then(() => {
-        device.ended = true;
-      });
-      return device;
+      return eventually(`${name} is logged in`, () => login(name, wsUrl, token));
     }),
   );
+}
+
+/** Undefined when the node takes no logins at present, as for a moment after NATS was away. */
+async function login(name: string, url: string, token: string): Promise<FleetDevice | undefined> {
+  const client = await connectClient({ url, encoding: "proto" });
+  client.send({ login: { token } });
+  const welcome = await client.next("welcome").catch((error) => {
+    if (client.queue[0]?.case === "close" && client.queue[0].value.code === OVERLOADED) return;
+    throw error;
+  });
+  if (welcome === undefined) return undefined;
+  const { connectionId, node } = welcome;
+  const device = { name, client, connectionId, node, ended: false };
+  void client.ended.then(() => {
+    device.ended = true;
+  });
+  return device;
 }
 
 /** `prefix1` to `prefix<count>`. */

@@ -51,60 +51,65 @@ export interface Deployment extends AsyncDisposable {
 /** Six processes that start at once share the processors with the tests beside them. */
 const READY_WITHIN_MS = 50_000;
 
-/** Resolves when control and push are ready and control knows every access node. */
+/** Resolves when control and push are ready and every access node is known. */
 export async function startDeployment(options: DeploymentOptions): Promise<Deployment> {
-  await using started = new AsyncDisposableStack();
-  const ports = await freePorts(2 + 2 * options.access);
-  const nextListen = () => `127.0.0.1:${ports.pop()}`;
-  const member = async (role: string, name: string, env: Record<string, string> = {}) =>
-    started.use(
-      await startMember(role, name, {
-        HOLDFAST_NATS_URL: options.natsUrls.join(","),
-        HOLDFAST_NODE_NAME: name,
-        ...options.env,
-        ...env,
-      }),
-    );
-  const several = <T>(count: number, start: (number: number) => Promise<T>) =>
-    Promise.all(Array.from({ length: count }, (_, index) => start(index + 1)));
-
-  const controlListen = nextListen();
-  const pushListen = nextListen();
-  const [control, push, projectors, access] = await Promise.all([
-    member("control", "control", { HOLDFAST_CONTROL_LISTEN: controlListen }),
-    member("push", "push", { HOLDFAST_PUSH_LISTEN: pushListen }),
-    several(options.projectors, (number) => member("projector", `projector${number}`)),
-    several(options.access, async (number): Promise<AccessMember> => {
-      const wsListen = nextListen();
-      const env = { HOLDFAST_WS_LISTEN: wsListen, HOLDFAST_TCP_LISTEN: nextListen() };
-      const started = await member("access", `access${number}`, env);
-      return Object.assign(started, { wsUrl: `ws://${wsListen}/connect` });
-    }),
-  ]);
-  const controlUrl = `http://${controlListen}`;
-  const pushUrl = `http://${pushListen}`;
-  try {
-    await Promise.all([ready(controlUrl, READY_WITHIN_MS), ready(pushUrl, READY_WITHIN_MS)]);
-    await eventually("every access node is known", async () => {
-      return (await listNodes(pushUrl)).length === options.access;
+  const { natsUrls, env } = options;
+  const [controlPort, pushPort, ...clientPorts] = await freePorts(2 + 2 * options.access);
+  const listen = (port: number | undefined) => `127.0.0.1:${port}`;
+  const wsListen = (index: number) => listen(clientPorts[2 * index]);
+  const start = (role: string, name: string, own: Record<string, string> = {}) =>
+    startMember(role, name, {
+      HOLDFAST_NATS_URL: natsUrls.join(","),
+      HOLDFAST_NODE_NAME: name,
+      ...env,
+      ...own,
     });
-  } catch (cause) {
-    const members = [control, push, ...projectors, ...access];
-    throw new Error(`the deployment does not start:\n${members.map(lastWords).join("\n")}`, {
-      cause,
-    });
-  }
 
-  const running = started.move();
-  return {
+  const control = await start("control", "control", {
+    HOLDFAST_CONTROL_LISTEN: listen(controlPort),
+  });
+  const push = await start("push", "push", { HOLDFAST_PUSH_LISTEN: listen(pushPort) });
+  const projectors = await several(options.projectors, (index) =>
+    start("projector", `projector${index + 1}`),
+  );
+  const access = await several(options.access, async (index) => {
+    const node = await start("access", `access${index + 1}`, {
+      HOLDFAST_WS_LISTEN: wsListen(index),
+      HOLDFAST_TCP_LISTEN: listen(clientPorts[2 * index + 1]),
+    });
+    return Object.assign(node, { wsUrl: `ws://${wsListen(index)}/connect` });
+  });
+  const members = [control, push, ...projectors, ...access];
+  const deployment: Deployment = {
     control,
     push,
     access,
     projectors,
-    controlUrl,
-    pushUrl,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    controlUrl: `http://${listen(controlPort)}`,
+    pushUrl: `http://${listen(pushPort)}`,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
+    },
   };
+  try {
+    await serving(deployment);
+    return deployment;
+  } catch (cause) {
+    const heard = members.map(lastWords).join("\n");
+    await deployment[Symbol.asyncDispose]();
+    throw new Error(`the deployment does not start:\n${heard}`, { cause });
+  }
+}
+
+async function serving({ controlUrl, pushUrl, access }: Deployment): Promise<void> {
+  await Promise.all([ready(controlUrl, READY_WITHIN_MS), ready(pushUrl, READY_WITHIN_MS)]);
+  await eventually("every access node is known", async () => {
+    return (await listNodes(pushUrl)).length === access.length;
+  });
+}
+
+function several<T>(count: number, start: (index: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, (_, index) => start(index)));
 }
 
 async function startMember(

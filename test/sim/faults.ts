@@ -21,14 +21,15 @@ export function strike(cluster: Cluster): void {
   if (kind < 0.22) freeze(cluster, victim);
   else if (kind < 0.3) cut(cluster, victim);
   else if (kind < 0.37 && node !== undefined) loseAnswers(cluster, node);
-  else if (kind < 0.5) {
+  else if (kind < 0.45) holdWrites(cluster);
+  else if (kind < 0.53) {
     const delay = world.between(500, 12_000);
     const up = world.chance(0.7);
     const down = !up || world.chance(0.3);
     const which = up && down ? "all messages" : up ? "messages from" : "messages to";
     cluster.note(`${which} ${name} are stuck for ${Math.round(delay)} ms`);
     victim.connection.stall(delay, { up, down });
-  } else if (kind < 0.62) {
+  } else if (kind < 0.64) {
     cluster.note(`${name} is killed`);
     victim.kill();
     const slot = slotOf(victim);
@@ -36,7 +37,7 @@ export function strike(cluster: Cluster): void {
       if (victim === node) cluster.startNode(slot);
       else cluster.startProjector(slot);
     });
-  } else if (kind < 0.7) {
+  } else if (kind < 0.72) {
     const loss = world.between(0.05, 0.6);
     cluster.note(`${Math.round(loss * 100)} % of plain messages get lost`);
     cluster.broker.loss = loss;
@@ -119,6 +120,21 @@ function loseAnswers(cluster: Cluster, node: SimNode): void {
   }
 }
 
+/** What an owner writes arrives when the partition has had another owner for a while. */
+function holdWrites(cluster: Cluster): void {
+  const { world } = cluster;
+  const owner = world.pick(
+    cluster.liveProjectors.filter(({ projector }) => projector.owned.length > 0),
+  );
+  if (owner === undefined) return;
+  const delay = world.between(5_000, 14_000);
+  cluster.note(
+    `messages from the owner ${owner.process.name} are stuck for ${Math.round(delay)} ms`,
+  );
+  owner.connection.stall(delay, { up: true, down: false });
+  for (let i = 0; i < 8; i++) world.after(world.between(0, 4_000), () => cluster.act());
+}
+
 /** The projectors are away for so long that the log was cut before they read it. */
 function cutLog(cluster: Cluster): void {
   const { world, broker } = cluster;
@@ -132,6 +148,8 @@ function cutLog(cluster: Cluster): void {
   world.after(away, () => {
     broker.cutLog(share);
     cluster.lost.log = true;
+    if (share === 1) cluster.fencing.logGone = true;
+    cluster.state.damaged();
     // Who came first was told by records that nobody has read.
     for (const { sessions } of cluster.devices) for (const one of sessions) one.clear = false;
     for (const slot of slots) cluster.startProjector(slot);
@@ -172,6 +190,7 @@ function emptyBuckets(cluster: Cluster): void {
     broker.empty(bucket, purge);
     fencing.emptied(bucket);
     if (bucket === "hf_route") routes.emptied();
+    if (bucket === "hf_route" || bucket === "hf_checkpoint") cluster.state.damaged();
     if (bucket === "hf_checkpoint") cluster.lost.checkpoint = true;
   }
 }

@@ -23,6 +23,8 @@ export class FencingCheck implements WriteObserver {
   readonly #last = new Map<string, { epoch: number; sequence: number }>();
   /** Writes by someone who did not hold the lease any more: those that did no harm, and those refused. */
   readonly late = { stored: 0, refused: 0 };
+  /** The whole log was cut off: that looks like a new log, in which old sequences mean nothing. */
+  logGone = false;
   /** Routes whose newest write was such a one. */
   readonly lateRoutes = new Set<string>();
 
@@ -78,8 +80,7 @@ export class FencingCheck implements WriteObserver {
         `${bucket} ${key}: ${writer} of epoch ${epoch} wrote after epoch ${last.epoch}`,
       );
     }
-    // A log without records looks like a new one, in which old sequences mean nothing.
-    if (last !== undefined && sequence < last.sequence && sequence > 0) {
+    if (last !== undefined && sequence < last.sequence && !this.logGone) {
       this.#violate(`${bucket} ${key}: went back from ${last.sequence} to ${sequence}`);
     }
     this.#last.set(`${bucket} ${key}`, { epoch, sequence });

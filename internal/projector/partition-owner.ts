@@ -11,6 +11,12 @@ import type { Appender, LogReader, Messages, Received, Subscription } from "../b
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
+import type { DeliveryFold } from "./delivery/delivery-fold.ts";
+import {
+  connectionOfRoute,
+  type DeliveryStores,
+  PartitionDelivery,
+} from "./delivery/partition-delivery.ts";
 import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
 import { type Device, RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
@@ -42,6 +48,7 @@ export interface PartitionOwnerOptions {
   appender: Appender;
   reader: LogReader;
   buckets: Buckets;
+  delivery: DeliveryStores;
   messages: Messages;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
@@ -68,6 +75,7 @@ export class PartitionOwner {
   readonly #state: StateFeed;
   readonly #users: KeyWriter<UserDevice>;
   readonly #orders: NodeOrders;
+  readonly #delivery: PartitionDelivery;
   readonly #effects: Effect[] = [];
   #stage: Stage = "loading";
   #table = new RouteTable();
@@ -87,6 +95,12 @@ export class PartitionOwner {
     const writing = { window: WRITE_WINDOW, allowed, failed };
     this.#options = options;
     this.#orders = new NodeOrders(messages, partition);
+    this.#delivery = new PartitionDelivery({
+      ...options,
+      stores: options.delivery,
+      connectionOf: (app, device) => connectionOfRoute(this.#table.device(app, device)?.route),
+      failed,
+    });
     this.#state = new StateFeed(options.appender);
     this.#routes = new KeyWriter<Route>({
       ...writing,
@@ -112,6 +126,11 @@ export class PartitionOwner {
     return this.#table;
   }
 
+  /** The must-arrive messages of the partition. */
+  get delivery(): DeliveryFold {
+    return this.#delivery.fold;
+  }
+
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
     return this.#state.backlog + this.#routes.backlog + this.#users.backlog;
@@ -133,6 +152,7 @@ export class PartitionOwner {
       this.#stage = "closing";
       this.#reading?.stop();
       this.#queries?.stop();
+      if (this.#delivery.busy) await this.#delivery.settle();
       await new Promise<void>((resolve) => {
         this.#closed = resolve;
         if (!this.#checkpointing) this.#moveCheckpoint();
@@ -151,6 +171,7 @@ export class PartitionOwner {
     this.#state.close();
     this.#routes.close();
     this.#users.close();
+    this.#delivery.stop();
     this.#table = new RouteTable();
     this.#closed?.();
   }
@@ -159,6 +180,11 @@ export class PartitionOwner {
     if (this.#stage === "stopped") return;
     this.abandon();
     this.#options.failed(why);
+  }
+
+  /** Asked again after a wait, in which it may have been stopped. */
+  #hasStopped(): boolean {
+    return this.#stage === "stopped";
   }
 
   async #load(): Promise<void> {
@@ -172,6 +198,8 @@ export class PartitionOwner {
       this.#routes.known(key, revision, value);
     }
     for (const { key, revision, value } of users) this.#users.known(key, revision, value);
+    await this.#delivery.load();
+    if (this.#hasStopped()) return;
     this.#stage = "catching-up";
     this.#timer = this.#options.clock.every(CHECKPOINT_EVERY_MS, () => this.#tick());
     this.#read(last);
@@ -205,6 +233,7 @@ export class PartitionOwner {
       if (device.route.online) this.#putUser(device);
     for (const node of this.#table.nodes.values()) kickDisplaced(node, this.#effects);
     this.#carryOut();
+    this.#delivery.goLive();
     // The buckets may have been emptied, or orders lost while nobody owned the partition.
     this.#orders.compare();
   }
@@ -212,7 +241,9 @@ export class PartitionOwner {
   #record(sequence: number, data: Uint8Array): void {
     if (this.#stage !== "catching-up" && this.#stage !== "live") return;
     try {
-      fold(this.#table, sequence, fromBinary(RecordSchema, data), this.#effects);
+      const record = fromBinary(RecordSchema, data);
+      fold(this.#table, sequence, record, this.#effects);
+      this.#delivery.record(sequence, record);
     } catch (err) {
       const { log, partition } = this.#options;
       log.warn({ partition, sequence, err }, "a log record cannot be read and is left out");
@@ -248,6 +279,7 @@ export class PartitionOwner {
       this.#fail("lease");
       return;
     }
+    this.#delivery.moved(after.app, after.device);
     const written = after === device.route;
     this.#state.tell(stateEvents(partition, before, after), () => {
       if (written) this.#writeRoute(after);
@@ -280,8 +312,9 @@ export class PartitionOwner {
       this.#refresh(slot);
     }
     const { position } = this.#table;
-    if (this.#checkpointing || position === this.#checkpoint.sequence) return;
-    if (this.live || position > this.#claimedSequence) this.#moveCheckpoint();
+    const wanted = this.delivery.checkpoint(position);
+    if (this.#checkpointing || wanted === this.#checkpoint.sequence) return;
+    if (this.live || wanted > this.#claimedSequence) this.#moveCheckpoint();
   }
 
   /** Keeps long connections from expiring in the buckets, and forgets what has expired there. */
@@ -301,10 +334,11 @@ export class PartitionOwner {
     }
   }
 
-  /** Once everything folded so far is stored. */
+  /** Once everything folded so far is stored. What is still to be delivered is read again. */
   #moveCheckpoint(): void {
     const { id, buckets } = this.#options;
-    const progress = this.#table.progress();
+    const { position } = this.#table;
+    const progress = { ...this.#table.progress(), sequence: this.delivery.checkpoint(position) };
     this.#checkpointing = true;
     const written = (then: () => void) =>
       this.#state.tell([], () => this.#routes.flushed(() => this.#users.flushed(then)));
@@ -318,7 +352,7 @@ export class PartitionOwner {
         this.#checkpoint = { key, revision: outcome.revision, sequence: progress.sequence };
         this.#checkpointing = false;
         if (this.#stage !== "closing") return;
-        if (this.#table.position === progress.sequence) this.#closed?.();
+        if (this.#table.position === position) this.#closed?.();
         else this.#moveCheckpoint();
       });
     });

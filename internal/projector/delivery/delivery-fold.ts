@@ -15,7 +15,7 @@ import type { DeliveryEffect } from "./effects.ts";
 import { acceptedEntry, addStep, type Entry, mailedEntry } from "./entry.ts";
 import { type Connection, Inbox } from "./inbox.ts";
 import { mail, mailAtMs, mailed, notMailed, notPurged, purge, purged } from "./mailing.ts";
-import { connect, loaded, notLoaded, retry, retryAtMs, send } from "./sending.ts";
+import { connect, loaded, notLoaded, notWritten, retry, retryAtMs, send } from "./sending.ts";
 import { acknowledge, expire } from "./settling.ts";
 import type { Slots } from "./slots.ts";
 import {
@@ -153,6 +153,12 @@ export class DeliveryFold {
   written(entry: Entry, { node, id }: Connection, atMs: number): void {
     if (entry.released && entry.mailedAs === 0) return;
     addStep(entry, { step: "written", at: atMs, node, connection: id, attempt: entry.attempts });
+  }
+
+  /** The node has not. */
+  notWritten(inbox: Inbox, connection: Connection, nowMs: number): void {
+    notWritten(inbox, connection, nowMs);
+    this.#attend(inbox, nowMs);
   }
 
   mailed(inbox: Inbox, entry: Entry, mailedAs: number, nowMs: number): void {

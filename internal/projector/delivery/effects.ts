@@ -5,7 +5,14 @@ import type { Connection, Inbox } from "./inbox.ts";
 /** What the fold wants done outside. Those of the mailbox are answered, each once. */
 export type DeliveryEffect =
   /** Send to the device's node. `after`: the delivery before it, 0 for the oldest. */
-  | { kind: "send"; connection: Connection; entry: Entry; frame: Uint8Array; after: number }
+  | {
+      kind: "send";
+      inbox: Inbox;
+      connection: Connection;
+      entry: Entry;
+      frame: Uint8Array;
+      after: number;
+    }
   /** Store in the mailbox; answered by `mailed` or `notMailed`. */
   | { kind: "mail"; inbox: Inbox; entry: Entry; message: Uint8Array }
   /** Read up to `limit` messages of the device, from a place in the mail stream; `loaded` or `notLoaded`. */

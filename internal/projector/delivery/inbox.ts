@@ -35,6 +35,9 @@ export class Inbox implements Due {
   sent = 0;
   /** How often this connection was sent the oldest entry again. */
   attempt = 0;
+  /** How often this connection was sent things again early, and when it is again. */
+  earlyRetries = 0;
+  earlyRetryAtMs = Number.POSITIVE_INFINITY;
   /** Since when the oldest sent entry waits to be acknowledged. */
   waitingSinceMs = 0;
 

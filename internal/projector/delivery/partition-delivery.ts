@@ -23,7 +23,7 @@ import { DeliveryFold } from "./delivery-fold.ts";
 import type { DeliveryEffect } from "./effects.ts";
 import type { ConnectionOf } from "./state.ts";
 
-const TICK_MS = 250;
+const TICK_MS = 100;
 const MARKS_WINDOW = 64;
 const ANSWER_TIMEOUT_MS = 2_000;
 /** What one message to a node may carry: far below what NATS takes, and no long write loop. */
@@ -126,18 +126,19 @@ export class PartitionDelivery {
     this.#planFlush();
   }
 
+  /** True while something is on its way to the mailbox. */
+  get busy(): boolean {
+    return this.#underWay > 0;
+  }
+
   /** Begins nothing more, and waits a while for what is on its way to the mailbox. */
-  async close(): Promise<void> {
-    if (this.#stage !== "running") return;
+  settle(): Promise<void> {
     this.#stage = "closing";
     this.#timer?.cancel();
-    if (this.#underWay > 0) {
-      await new Promise<void>((resolve) => {
-        this.#settled = resolve;
-        this.#options.clock.after(CLOSE_TIMEOUT_MS, resolve);
-      });
-    }
-    this.stop();
+    return new Promise((resolve) => {
+      this.#settled = resolve;
+      this.#options.clock.after(CLOSE_TIMEOUT_MS, resolve);
+    });
   }
 
   stop(): void {
@@ -218,8 +219,9 @@ export class PartitionDelivery {
     const { unwritten, atMs } = fromBinary(DeliverAnswerSchema, answer);
     const at = Number(atMs) || clock.now();
     const left = new Set(unwritten);
-    for (const [index, { entry, connection }] of batch.entries()) {
-      if (!left.has(index)) this.#fold.written(entry, connection, at);
+    for (const [index, { inbox, entry, connection }] of batch.entries()) {
+      if (left.has(index)) this.#fold.notWritten(inbox, connection, clock.now());
+      else this.#fold.written(entry, connection, at);
     }
   }
 

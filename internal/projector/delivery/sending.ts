@@ -5,6 +5,9 @@ import { retryAfterMs } from "./inbox.ts";
 import { dropGone, expire } from "./settling.ts";
 import type { DeliveryState } from "./state.ts";
 
+/** How often, and how soon, what a node did not write is sent again before the usual time. */
+const EARLY_RETRIES = 4;
+const EARLY_RETRY_MS = 50;
 /** A device that has acknowledged nothing for so many sendings is only sent the oldest message. */
 const STALLED_AFTER = 5;
 /** How long the mailbox is left alone after it failed. */
@@ -16,20 +19,35 @@ export function connect(inbox: Inbox, connection: Connection | undefined, nowMs:
   inbox.connection = connection;
   inbox.sent = 0;
   inbox.attempt = 0;
+  inbox.earlyRetries = 0;
+  inbox.earlyRetryAtMs = Number.POSITIVE_INFINITY;
   if (connection === undefined) dropLoaded(inbox);
 }
 
 /** Goes back to the oldest message if that has waited long enough. */
 export function retry(inbox: Inbox, nowMs: number): void {
   if (nowMs < retryAtMs(inbox)) return;
-  inbox.attempt += 1;
+  if (nowMs >= inbox.earlyRetryAtMs) inbox.earlyRetryAtMs = Number.POSITIVE_INFINITY;
+  else inbox.attempt += 1;
   inbox.sent = 0;
+}
+
+/**
+ * The node did not write it: something before it was lost on the way, or the log was faster than the
+ * login and the node does not serve the connection yet.
+ */
+export function notWritten(inbox: Inbox, connection: Connection, nowMs: number): void {
+  if (inbox.connection?.id !== connection.id) return;
+  if (inbox.earlyRetries >= EARLY_RETRIES || inbox.earlyRetryAtMs < Number.POSITIVE_INFINITY)
+    return;
+  inbox.earlyRetryAtMs = nowMs + EARLY_RETRY_MS * 2 ** inbox.earlyRetries;
+  inbox.earlyRetries += 1;
 }
 
 /** When the oldest message is sent again; never while none is out. */
 export function retryAtMs(inbox: Inbox): number {
   if (inbox.connection === undefined || inbox.sent === 0) return Number.POSITIVE_INFINITY;
-  return inbox.waitingSinceMs + retryAfterMs(inbox.attempt);
+  return Math.min(inbox.earlyRetryAtMs, inbox.waitingSinceMs + retryAfterMs(inbox.attempt));
 }
 
 /** Sends what the window has room for, oldest first, and loads what of it is only in the mailbox. */
@@ -48,7 +66,7 @@ export function send(state: DeliveryState, inbox: Inbox, nowMs: number): void {
     if (inbox.sent === 0 && inbox.attempt === 0) inbox.waitingSinceMs = nowMs;
     const after = entries[inbox.sent - 1]?.sequence ?? 0;
     const frame = deliveryFrame(entry.message, entry.sequence);
-    state.effects.push({ kind: "send", connection, entry, frame, after });
+    state.effects.push({ kind: "send", inbox, connection, entry, frame, after });
     inbox.sent += 1;
     state.counters.sent += 1;
     if (entry.attempts > 0) state.counters.retried += 1;

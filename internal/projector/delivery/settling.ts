@@ -36,6 +36,7 @@ export function acknowledge(
     state.receipt(inbox, entry, { step: "acked", at: nowMs, node, connection });
   }
   inbox.attempt = 0;
+  inbox.earlyRetries = 0;
   inbox.waitingSinceMs = nowMs;
 }
 

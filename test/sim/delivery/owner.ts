@@ -160,8 +160,9 @@ export class SimOwner {
     const unwritten = this.cluster.node(incarnation)?.deliver(deliveries);
     if (unwritten === undefined) return;
     this.#later(() => {
-      for (const [index, { entry, connection }] of batch.entries()) {
-        if (!unwritten.includes(index)) this.delivery.written(entry, connection, world.now);
+      for (const [index, { inbox, entry, connection }] of batch.entries()) {
+        if (unwritten.includes(index)) this.delivery.notWritten(inbox, connection, world.now);
+        else this.delivery.written(entry, connection, world.now);
       }
     });
   }

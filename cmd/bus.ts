@@ -11,7 +11,7 @@ import { HoldfastError } from "../internal/status/errors.ts";
 import type { BucketName } from "../streams/layout.ts";
 import type { Deployment } from "../streams/records.ts";
 import { untilAnswered } from "./patience.ts";
-import type { RoleContext } from "./process.ts";
+import type { RoleContext } from "./role.ts";
 
 const FIRST_DEPLOYMENT: Deployment = { partitions: 16, logStreams: 1 };
 

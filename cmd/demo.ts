@@ -6,7 +6,7 @@ import { HoldfastError } from "../internal/status/errors.ts";
 import { rpcSubject } from "../streams/subjects.ts";
 import { openBus } from "./bus.ts";
 import { DEMO_APP } from "./demo-app.ts";
-import { forRole, type RoleContext } from "./process.ts";
+import { forRole, type RoleContext } from "./role.ts";
 
 export interface Demo extends AsyncDisposable {
   pages: HttpHandler;

@@ -1,7 +1,7 @@
 import { acquireNatsServer, defaultCacheDir } from "../internal/nats-server/acquire.ts";
 import { type EmbeddedNats, startEmbeddedNats } from "../internal/nats-server/embedded.ts";
 import { announceListening } from "../internal/observe/logger.ts";
-import { forRole, type RoleContext } from "./process.ts";
+import { forRole, type RoleContext } from "./role.ts";
 
 /** Finds or fetches nats-server and runs it beside this process. */
 export async function startEmbedded(parent: RoleContext): Promise<EmbeddedNats> {

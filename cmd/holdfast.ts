@@ -11,7 +11,7 @@ import {
   type OptionName,
 } from "../internal/config/options.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
-import type { Role } from "./process.ts";
+import type { Role } from "./role.ts";
 
 /** Loaded when they are run: a role starts with what it needs, and --help with nothing. */
 const ROLES: Record<string, { load: () => Promise<Role>; help: string }> = {

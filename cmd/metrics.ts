@@ -3,7 +3,7 @@ import { answer, type HttpHandler, pathOf } from "../internal/http/handler.ts";
 import { type HttpServer, startHttpServer } from "../internal/http/server.ts";
 import { announceListening } from "../internal/observe/logger.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
-import type { RoleContext } from "./process.ts";
+import type { RoleContext } from "./role.ts";
 
 /** Serves the process's metrics and health. */
 export async function serveMetrics(

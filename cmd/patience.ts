@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError } from "../internal/status/errors.ts";
-import type { RoleContext } from "./process.ts";
+import type { RoleContext } from "./role.ts";
 
 const RETRY_MS = 1_000;
 

@@ -1,33 +1,14 @@
 /** The only file that touches the process: signals, and faults that nobody caught. */
-import type { Registry } from "prom-client";
 import type { Config } from "../internal/config/options.ts";
 import { createLogger, type Logger } from "../internal/observe/logger.ts";
 import { createRegistry } from "../internal/observe/metrics.ts";
 import { serveMetrics } from "./metrics.ts";
+import { forRole, type Role } from "./role.ts";
 
 /** How long a stop may take before the process ends all the same. */
 const STOP_DEADLINE_MS = 20_000;
 /** One Ctrl-C comes twice, from the terminal and from npm; later than this it is a second one. */
 const SAME_SIGNAL_MS = 1_000;
-
-export interface RoleContext {
-  config: Config;
-  log: Logger;
-  registry: Registry;
-  /** Aborted when the process is asked to stop. */
-  signal: AbortSignal;
-}
-
-/** The same, with the role's name in every line it logs. */
-export function forRole(role: string, context: RoleContext): RoleContext {
-  return { ...context, log: context.log.child({ role }) };
-}
-
-export interface Running extends AsyncDisposable {
-  ready(): boolean;
-}
-
-export type Role = (context: RoleContext) => Promise<Running>;
 
 /** Runs a role until the process is asked to stop, and stops it. */
 export async function runUntilSignal(name: string, config: Config, run: Role): Promise<void> {

@@ -11,7 +11,7 @@ import type { Config } from "../../internal/config/options.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import { openBus } from "../bus.ts";
-import { forRole, type RoleContext, type Running } from "../process.ts";
+import { forRole, type RoleContext, type Running } from "../role.ts";
 import { VERSION } from "../version.ts";
 import { exposeAccessMetrics } from "./metrics.ts";
 import { defaultNodeName } from "./node-name.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { flagName, type ListenAddress } from "../../internal/config/options.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
-import type { RoleContext, Running } from "../process.ts";
+import type { RoleContext, Running } from "../role.ts";
 import { defaultNodeName } from "./node-name.ts";
 
 const RESTART_MS = 1_000;

@@ -6,9 +6,9 @@ import { runAccess } from "../access/main.ts";
 import { runControl } from "../control/main.ts";
 import { startDemo } from "../demo.ts";
 import { startEmbedded } from "../embedded-nats.ts";
-import type { RoleContext, Running } from "../process.ts";
 import { runProjector } from "../projector/main.ts";
 import { runPush } from "../push/main.ts";
+import type { RoleContext, Running } from "../role.ts";
 
 /** Every role in this process, and NATS beside it unless one is named. */
 export async function runAll(context: RoleContext): Promise<Running> {

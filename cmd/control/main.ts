@@ -11,7 +11,7 @@ import { announceListening } from "../../internal/observe/logger.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
-import { forRole, type RoleContext, type Running } from "../process.ts";
+import { forRole, type RoleContext, type Running } from "../role.ts";
 
 /** `pages`: what the console port serves besides the API. */
 export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<Running> {

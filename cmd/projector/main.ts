@@ -7,7 +7,7 @@ import { systemClock } from "../../internal/clock/clock.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { Projector } from "../../internal/projector/service.ts";
 import { openBus } from "../bus.ts";
-import { forRole, type RoleContext, type Running } from "../process.ts";
+import { forRole, type RoleContext, type Running } from "../role.ts";
 
 export async function runProjector(parent: RoleContext): Promise<Running> {
   const context = forRole("projector", parent);

@@ -8,7 +8,7 @@ import { createPush } from "../../internal/push/create.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
-import { forRole, type RoleContext, type Running } from "../process.ts";
+import { forRole, type RoleContext, type Running } from "../role.ts";
 
 export interface RunningPush extends Running {
   /** As "http://127.0.0.1:8090". */

@@ -1,0 +1,25 @@
+import type { Registry } from "prom-client";
+import type { Config } from "../internal/config/options.ts";
+import type { Logger } from "../internal/observe/logger.ts";
+
+/** What every role is given. */
+export interface RoleContext {
+  config: Config;
+  log: Logger;
+  /** For the process's metrics. */
+  registry: Registry;
+  /** Aborted when the process is asked to stop. */
+  signal: AbortSignal;
+}
+
+export interface Running extends AsyncDisposable {
+  ready(): boolean;
+}
+
+/** Starts a role; what it resolves to is disposed of at the end. */
+export type Role = (context: RoleContext) => Promise<Running>;
+
+/** The same, with the role's name in every line it logs. */
+export function forRole(role: string, context: RoleContext): RoleContext {
+  return { ...context, log: context.log.child({ role }) };
+}

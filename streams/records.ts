@@ -31,8 +31,9 @@ export interface Route {
 }
 
 /**
- * A message of `HF_STATE`: a device came online or went offline, or entered or left a room. Of one
- * connection each of these comes once, and `online` and `enter` have their `offline` and `leave`.
+ * A message of `HF_STATE`: a device came online or went offline, or entered or left a room. Each
+ * `online` and `enter` has its `offline` and `leave`, and those of one device come in order. A
+ * connection that was replaced comes back in one case: its node still holds it when the newer one ends.
  */
 export interface StateEvent {
   event: "online" | "offline" | "enter" | "leave";

@@ -272,18 +272,15 @@ export class PartitionOwner {
     this.#effects.length = 0;
   }
 
-  /** Tells of it, then writes the route. Only the last one of a record says all of it. */
-  #routeChanged({ device, before, after }: Effect & { kind: "route" }): void {
+  /** Tells of it, then writes the route. */
+  #routeChanged({ before, after }: Effect & { kind: "route" }): void {
     const { partition, allowed } = this.#options;
     if (!allowed()) {
       this.#fail("lease");
       return;
     }
     this.#delivery.moved(after.app, after.device);
-    const written = after === device.route;
-    this.#state.tell(stateEvents(partition, before, after), () => {
-      if (written) this.#writeRoute(after);
-    });
+    this.#state.tell(stateEvents(partition, before, after), () => this.#writeRoute(after));
   }
 
   /** After what was told before, since the route may tell of it too. */

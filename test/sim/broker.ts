@@ -53,6 +53,8 @@ export class Broker {
   readonly observers: WriteObserver[] = [];
   /** Told of every record. */
   appended: (record: StoredRecord) => void = () => {};
+  /** Told of every message that a stream besides the log has stored. */
+  stored: (subject: string, data: Uint8Array) => void = () => {};
   readonly #bySubject = new Map<string, number>();
   readonly #messageIds = new Set<string>();
   readonly #buckets = new Map<BucketName, Map<string, Entry>>();
@@ -90,6 +92,14 @@ export class Broker {
     this.#messageIds.add(messageId);
     this.append(subject, data);
     return true;
+  }
+
+  /** Into a stream besides the log, unless it has a message of this id. True if it had. */
+  store(subject: string, data: Uint8Array, messageId: string): boolean {
+    if (this.#messageIds.has(messageId)) return true;
+    this.#messageIds.add(messageId);
+    this.stored(subject, data);
+    return false;
   }
 
   read(reader: Reader, after: number): void {

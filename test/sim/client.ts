@@ -1,6 +1,7 @@
 /** The contracts of internal/bus over a simulated connection. */
 import type {
   Appender,
+  AppendOptions,
   Bucket,
   Entry,
   LogHandler,
@@ -13,18 +14,15 @@ import type {
 } from "../../internal/bus/contract.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { BucketName } from "../../streams/layout.ts";
-import { matches, type Reader, type Subscriber, type Watcher } from "./broker.ts";
+import { type Broker, matches, type Reader, type Subscriber, type Watcher } from "./broker.ts";
 import type { SimConnection } from "./connection.ts";
 
 const WINDOW = 64;
 const MAX_BACKLOG = 1_000;
 
 interface Appended {
-  subject: string;
-  payload: Uint8Array;
-  /** Set for what must be the first of its subject. */
-  messageId: string | undefined;
-  settled: (sequence: number, first: boolean) => void;
+  /** What happens at the broker; what it returns happens when the answer arrives. */
+  store: (broker: Broker) => () => void;
   sent: boolean;
   done: boolean;
 }
@@ -52,13 +50,25 @@ export class SimAppender implements Appender {
     return this.#queue.length;
   }
 
-  append(subject: string, payload: Uint8Array, stored?: Stored): void {
-    this.#add(subject, payload, undefined, (sequence) => stored?.(sequence, false));
+  /** With a Nats-Msg-Id it goes into a stream besides the log. */
+  append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
+    const messageId = options?.headers?.["Nats-Msg-Id"];
+    this.#add((broker) => {
+      if (messageId === undefined) {
+        const sequence = broker.append(subject, payload);
+        return () => stored?.(sequence, false);
+      }
+      const duplicate = broker.store(subject, payload, messageId);
+      return () => stored?.(0, duplicate);
+    });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
     const messageId = `${this.#connection.process.name} ${this.#ids++}`;
-    this.#add(subject, payload, messageId, (_, first) => done?.(first));
+    this.#add((broker) => {
+      const first = broker.appendFirst(subject, payload, messageId);
+      return () => done?.(first);
+    });
   }
 
   hold(): void {
@@ -75,13 +85,8 @@ export class SimAppender implements Appender {
     this.#queue = [];
   }
 
-  #add(
-    subject: string,
-    payload: Uint8Array,
-    messageId: string | undefined,
-    settled: Appended["settled"],
-  ): void {
-    this.#queue.push({ subject, payload, messageId, settled, sent: false, done: false });
+  #add(store: Appended["store"]): void {
+    this.#queue.push({ store, sent: false, done: false });
     this.#pump();
   }
 
@@ -97,15 +102,12 @@ export class SimAppender implements Appender {
     const { broker } = this.#connection;
     item.sent = true;
     this.#connection.send(() => {
-      let sequence = 0;
-      let first = true;
-      if (item.messageId === undefined) sequence = broker.append(item.subject, item.payload);
-      else first = broker.appendFirst(item.subject, item.payload, item.messageId);
+      const answered = item.store(broker);
       this.#connection.deliver(() => {
         if (item.done) return;
         item.done = true;
         this.#queue.splice(this.#queue.indexOf(item), 1);
-        item.settled(sequence, first);
+        answered();
         this.#pump();
       });
     });

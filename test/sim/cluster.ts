@@ -1,10 +1,12 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Record as LogRecord, RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { decodeJson, type StateEvent } from "../../streams/records.ts";
 import { Broker } from "./broker.ts";
 import { FencingCheck } from "./fencing-check.ts";
 import { SimNode, SimSession } from "./node.ts";
 import { SimProjector } from "./projector.ts";
 import { RouteCheck } from "./route-check.ts";
+import { StateCheck } from "./state-check.ts";
 import { World } from "./world.ts";
 
 export const ROOMS = ["lobby", "chess", "go"] as const;
@@ -24,6 +26,7 @@ export class Cluster {
   readonly partitions: number;
   readonly fencing: FencingCheck;
   readonly routes: RouteCheck;
+  readonly state: StateCheck;
   readonly nodes: SimNode[] = [];
   readonly projectors: SimProjector[] = [];
   readonly devices: SimDevice[] = [];
@@ -47,6 +50,8 @@ export class Cluster {
       isOpen: (id) => this.#session(id) !== undefined,
       isDead: (incarnation) => this.#dead.has(incarnation),
     });
+    this.state = new StateCheck((text) => this.violate(text));
+    this.broker.stored = (_, data) => this.state.told(decodeJson<StateEvent>(data));
     this.broker.observers.push(this.fencing, this.routes);
     this.broker.appended = ({ data }) => this.#appended(fromBinary(RecordSchema, data));
     const nodes = 2 + Math.floor(world.random() * 2);

@@ -11,6 +11,7 @@ export function verdict(cluster: Cluster): string[] {
   return [
     ...cluster.violations,
     ...wrongRoutes(cluster),
+    ...wrongState(cluster),
     ...wrongTables(cluster),
     ...wrongDeaths(cluster),
     ...leftovers(cluster),
@@ -49,6 +50,14 @@ function wrongRoutes(cluster: Cluster): string[] {
     }
   }
   return wrong;
+}
+
+/** Who follows the connection-state subjects ends with exactly the devices that are connected. */
+function wrongState(cluster: Cluster): string[] {
+  const open = cluster.devices.map(
+    ({ name, sessions }) => [name, sessions.find((session) => session.open)?.id] as const,
+  );
+  return cluster.state.differences(new Map(open));
 }
 
 function describe(route: Route | undefined): string {

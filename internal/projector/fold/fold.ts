@@ -20,7 +20,7 @@ import type { NodeView } from "./node-view.ts";
 import type { Device, RouteTable } from "./route-table.ts";
 
 export type Effect =
-  /** The device's route has changed. `after` is what it became then: it may have changed again. */
+  /** The device's route has changed: from what it was before the record to what it is after it. */
   | { kind: "route"; device: Device; before: Route | undefined; after: Route }
   /** The device has logged in as its user. */
   | { kind: "user"; device: Device }
@@ -217,7 +217,7 @@ function announcedConnection(
     if (device.hash === hashOf(connection, id)) return;
     const before = device.route;
     table.setRooms(device, connection.rooms, place.atMs, place.sequence);
-    effects.push(routeChange(device, before));
+    routeChangeInAll(effects, device, before);
   } else if (isLaterOfNode(device, id) || device.route.since > Number(connection.openedAtMs)) {
     refuse(node, connection, id, effects);
   } else {
@@ -272,6 +272,16 @@ function routeChange(device: Device, before: Route | undefined): Effect {
   return { kind: "route", device, before, after: device.route };
 }
 
+/** The same where a record may name a device more than once: only what comes of it counts. */
+function routeChangeInAll(effects: Effect[], device: Device, before: Route | undefined): void {
+  for (const effect of effects) {
+    if (effect.kind !== "route" || effect.device !== device) continue;
+    effect.after = device.route;
+    return;
+  }
+  effects.push(routeChange(device, before));
+}
+
 /** True if the route was loaded as this record or a later one had made it. */
 function isKnown(device: Device, place: Place): boolean {
   return device.loadedAt >= place.sequence;
@@ -296,7 +306,7 @@ function accept(
     table.displace(present);
   }
   const device = table.goOnline(connection, id, place.atMs, place.sequence);
-  effects.push(routeChange(device, before));
+  routeChangeInAll(effects, device, before);
   if (connection.user !== "") effects.push({ kind: "user", device });
 }
 

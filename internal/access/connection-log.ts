@@ -5,6 +5,7 @@
  */
 
 import type { Order } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import type { Ack } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import type { Client } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import type { EndReason } from "../status/close.ts";
 
@@ -41,6 +42,8 @@ export interface ConnectionLog {
   /** Its rooms are now what `connection.rooms` says. */
   roomsChanged(connection: LoggedConnection): void;
   closed(connection: LoggedConnection, reason: EndReason): void;
+  /** What connections of one partition have acknowledged. */
+  acknowledged(partition: number, acks: Ack[]): void;
   /** Resolves when everything said so far is stored. May wait as long as the log is away. */
   settled(): Promise<void>;
 }

@@ -31,7 +31,7 @@ export function handleFrame(session: Session, body: ClientBody): void {
       session.services.rooms.leave(session, [body.value.room]);
       break;
     case "ack":
-      // Acknowledges must-arrive messages. This node sends none yet, so there is none it could settle.
+      session.services.acks.acknowledge(session, Number(body.value.deliverySequence));
       break;
     case "refresh":
       void refresh(session, body.value.token);

@@ -99,6 +99,7 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
   session.openedAtMs = clock.now();
   session.logged = true;
+  session.services.deliveries.claim(session.counter, Number(login.lastDeliverySequence));
   log.opened(session, () => stored(session, login));
 }
 

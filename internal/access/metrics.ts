@@ -23,6 +23,15 @@ export interface AccessMetrics {
   channelMessages: number;
   /** Envelopes of the push API. */
   deliveries: number;
+  /** Must-arrive messages written. */
+  mustArrive: number;
+  /** Must-arrive messages that were left out, because something before them was missing here. */
+  gaps: number;
+  /** Acknowledgements of clients, and those of what they were never sent. */
+  acks: number;
+  acksRefused: number;
+  /** Second copies of messages of high priority. */
+  duplicatesDropped: number;
   uplinks: number;
   /** Uplinks for businesses that are not registered. */
   uplinksUnknown: number;
@@ -50,6 +59,11 @@ export function newAccessMetrics(): AccessMetrics {
     dropped: 0,
     channelMessages: 0,
     deliveries: 0,
+    mustArrive: 0,
+    gaps: 0,
+    acks: 0,
+    acksRefused: 0,
+    duplicatesDropped: 0,
     uplinks: 0,
     uplinksUnknown: 0,
     uplinkAnswersLate: 0,

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Endpoint, Order } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { OrderSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import type { Ack } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { incarnationOf } from "../../streams/connection-id.ts";
 import { ALL_NODES_SUBJECT, nodeControlSubject } from "../../streams/subjects.ts";
 import type { Appender, Link, Messages, Received, Subscription } from "../bus/contract.ts";
@@ -121,6 +122,10 @@ export class NodeLog implements ConnectionLog {
     this.#pulse.check();
     this.#unstored.delete(connection);
     this.#records.disconnected(connection, reason);
+  }
+
+  acknowledged(partition: number, acks: Ack[]): void {
+    this.#records.acked(partition, acks);
   }
 
   async settled(): Promise<void> {

@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
+  type Ack,
   type Connection,
   ConnectionSchema,
   RecordSchema,
@@ -51,6 +52,14 @@ export class NodeRecords {
   disconnected(connection: LoggedConnection, reason: EndReason): void {
     const value = { ...this.#reference(connection), reason };
     this.#append(connection.partition, "disconnected", { case: "disconnected", value });
+  }
+
+  /** Unnumbered: a record of this that is stored twice does no harm, and a lost one is made up for. */
+  acked(partition: number, acks: Ack[]): void {
+    const body = { case: "acked", value: { incarnation: this.incarnation, acks } } as const;
+    const record = create(RecordSchema, { atMs: BigInt(this.#clock.now()), body });
+    const subject = logSubject(partition, "acked", this.incarnation);
+    this.#appender.append(subject, toBinary(RecordSchema, record));
   }
 
   digest(partition: number, { sum }: OpenConnections): void {

@@ -8,8 +8,10 @@ import { Admission } from "../transport/admission.ts";
 import { listenTcp } from "../transport/tcp.ts";
 import type { Accept, Listener } from "../transport/transport.ts";
 import { listenWebSocket } from "../transport/ws.ts";
+import { AckLog } from "./ack-log.ts";
 import type { AccessConfig } from "./config.ts";
 import type { ConnectionLog, ConnectionLogEvents } from "./connection-log.ts";
+import { Deliveries } from "./deliveries.ts";
 import { Gateway } from "./gateway.ts";
 import { sessionLimits } from "./limits.ts";
 import { LoopLoad } from "./loop-load.ts";
@@ -98,9 +100,19 @@ export async function createAccessNode(options: {
   const { partitions } = config;
   const rooms = new Rooms({ messages, history, zones, log, limits, metrics, logger });
   const uplinks = new Uplinks({ lanes, clock, wheel, log, limits, metrics });
-  const pushIntake = new PushIntake({ messages, urgent, table, metrics, logger });
+  const deliveries = new Deliveries();
+  const acks = new AckLog({ log, deliveries, clock, metrics });
+  const pushIntake = new PushIntake({
+    messages,
+    urgent,
+    table,
+    deliveries,
+    clock,
+    metrics,
+    logger,
+  });
   const own = { clock, random, wheel, limits, metrics, logger, partitions, state };
-  const services = { ...own, verifier, log, table, rooms, uplinks };
+  const services = { ...own, verifier, log, table, rooms, deliveries, acks, uplinks };
   const gateway = new Gateway(services, state, pushIntake);
   pushIntake.listen(log.incarnation);
 
@@ -110,6 +122,7 @@ export async function createAccessNode(options: {
   await using started = new AsyncDisposableStack();
   started.defer(() => {
     pushIntake.stop();
+    acks.stop();
     zones.stop();
     lanes[Symbol.dispose]();
     wheel.stop();

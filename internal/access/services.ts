@@ -2,7 +2,9 @@ import type { VerifiedToken } from "../auth/tokens.ts";
 import type { Clock, Random } from "../clock/clock.ts";
 import type { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { AckLog } from "./ack-log.ts";
 import type { ConnectionLog } from "./connection-log.ts";
+import type { Deliveries } from "./deliveries.ts";
 import type { SessionLimits } from "./limits.ts";
 import type { AccessMetrics } from "./metrics.ts";
 import type { Rooms } from "./rooms.ts";
@@ -26,6 +28,8 @@ export interface SessionServices {
   readonly log: ConnectionLog;
   readonly table: SessionTable;
   readonly rooms: Rooms;
+  readonly deliveries: Deliveries;
+  readonly acks: AckLog;
   readonly uplinks: Uplinks;
   /** Of the deployment. */
   readonly partitions: number;

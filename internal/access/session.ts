@@ -225,7 +225,7 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   #finish(reason: EndReason): void {
     const wasLoggedIn = isLoggedIn(this.state);
     if (!this.advance("end")) return;
-    const { wheel, table, rooms, log, metrics, logger } = this.services;
+    const { wheel, table, rooms, log, acks, metrics, logger } = this.services;
     wheel.remove(this);
     table.delete(this);
     this.#outbox = undefined;
@@ -235,6 +235,7 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
         metrics.sessions -= 1;
         rooms.exit(this);
       }
+      acks.closed(this);
       // With the rooms it had: the log accounts for them.
       if (this.logged) log.closed(this, reason);
     } catch (error) {

@@ -10,6 +10,7 @@ import type { VerifiedToken } from "../../internal/auth/tokens.ts";
 import type { Appender, ChannelHistory, Past, Stored } from "../../internal/bus/contract.ts";
 import type { EndReason } from "../../internal/status/close.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
+import type { Ack } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import {
   type Message,
   MessageSchema,
@@ -21,6 +22,7 @@ import type { MemoryMessages } from "../support/memory-messages.ts";
 export type LogEntry =
   | { kind: "opened"; device: string }
   | { kind: "rooms"; device: string; rooms: string[] }
+  | { kind: "acked"; device: string; sequence: number }
   | { kind: "closed"; device: string; reason: EndReason };
 
 /** Writes down what it is told. Acknowledges at once, or when `storeAll` is called. */
@@ -48,6 +50,12 @@ export class FakeLog implements ConnectionLog {
 
   closed({ device }: LoggedConnection, reason: EndReason): void {
     this.entries.push({ kind: "closed", device, reason });
+  }
+
+  acknowledged(_partition: number, acks: Ack[]): void {
+    for (const { device, deliverySequence } of acks) {
+      this.entries.push({ kind: "acked", device, sequence: Number(deliverySequence) });
+    }
   }
 
   start(): void {}

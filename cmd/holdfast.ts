@@ -11,6 +11,7 @@ import {
   type OptionName,
 } from "../internal/config/options.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
+import { businessCommand } from "./business/command.ts";
 import type { Role } from "./role.ts";
 
 /** Loaded when they are run: a role starts with what it needs, and --help with nothing. */
@@ -74,6 +75,8 @@ program
     const file = Object.fromEntries(set.map((option) => [option, OPTIONS[option].fallback]));
     console.log(JSON.stringify(file, null, 2));
   });
+
+program.addCommand(businessCommand(exitOnMistake));
 
 await program.parseAsync();
 

@@ -148,6 +148,7 @@ function cutLog(cluster: Cluster): void {
   world.after(away, () => {
     broker.cutLog(share);
     cluster.lost.log = true;
+    if (cluster.lost.checkpoint) cluster.routes.emptied();
     if (share === 1) cluster.fencing.logGone = true;
     cluster.state.damaged();
     // Who came first was told by records that nobody has read.
@@ -192,5 +193,7 @@ function emptyBuckets(cluster: Cluster): void {
     if (bucket === "hf_route") routes.emptied();
     if (bucket === "hf_route" || bucket === "hf_checkpoint") cluster.state.damaged();
     if (bucket === "hf_checkpoint") cluster.lost.checkpoint = true;
+    // Then a record that is sent again looks like a new one.
+    if (cluster.lost.checkpoint && cluster.lost.log) routes.emptied();
   }
 }

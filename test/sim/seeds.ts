@@ -13,7 +13,9 @@ const ONLY = process.env.HOLDFAST_SIM_SEED;
 export function testSeeds(file: number): void {
   if (ONLY !== undefined) {
     const seed = Number(ONLY);
-    if (seed % FILES === file) test(`seed ${seed} settles to the truth`, () => settles(seed));
+    // A file without a test would count as failed.
+    const run = seed % FILES === file ? test : test.skip;
+    run(`seed ${seed} settles to the truth`, () => settles(seed));
     return;
   }
   for (let from = 1; from <= SEEDS; from += SEEDS_PER_TEST * FILES) {

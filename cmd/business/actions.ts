@@ -73,7 +73,7 @@ async function call<T>(
   }
 }
 
-function print({ business }: { business?: Business }): void {
+function print({ business }: { business?: Business | undefined }): void {
   if (business === undefined) return;
   console.log(JSON.stringify(toJson(BusinessSchema, business, { alwaysEmitImplicit: true })));
 }

@@ -86,13 +86,14 @@ function outcomeOfError(error: ConnectError): UplinkOutcome {
     case Code.OutOfRange:
     case Code.NotFound:
     case Code.AlreadyExists:
-    case Code.Aborted:
     case Code.PermissionDenied:
       return refusal(why);
     case Code.DeadlineExceeded:
     case Code.Canceled:
       throw new HoldfastError("timeout", "no answer in time", { cause: error });
     case Code.Unavailable:
+    // A connection that broke in the middle.
+    case Code.Aborted:
       throw new HoldfastError("unavailable", `it cannot be reached: ${why}`, { cause: error });
     default:
       throw new HoldfastError("invalid", `it does not answer as a BusinessService: ${why}`, {

@@ -3,6 +3,7 @@
  * projectors, and a crowd of restless clients.
  *
  *     npm run chaos -- must-arrive --seconds 60 --seed 1
+ *     npm run chaos -- state
  *     npm run chaos -- routes
  */
 import { mkdtemp } from "node:fs/promises";
@@ -11,6 +12,7 @@ import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { runMustArrive } from "./run-must-arrive.ts";
 import { type RunOptions, runRoutes } from "./run-routes.ts";
+import { runState } from "./run-state.ts";
 import { type Stage, setStage } from "./stage.ts";
 
 interface Flags {
@@ -19,14 +21,23 @@ interface Flags {
   clients: number;
   rate: number;
   breakAcks?: boolean;
+  breakNodeDown?: boolean;
 }
 
 /** Resolves to what is wrong, a line each. */
 type Run = (stage: Stage, options: RunOptions, flags: Flags) => Promise<string[]>;
 
-const RUNS: Record<string, { help: string; run: Run }> = {
+interface Play {
+  help: string;
+  run: Run;
+  /** A flag that breaks something on purpose, to see the checker find it. */
+  sabotage?: [flag: string, help: string];
+}
+
+const RUNS: Record<string, Play> = {
   "must-arrive": {
     help: "what was accepted is delivered, once, in order, or reported expired",
+    sabotage: ["--break-acks", "clients lose one message in 500 that they acknowledge"],
     async run(stage, options, { rate }) {
       const { problems, ...counts } = await runMustArrive(stage, { ...options, perSecond: rate });
       console.log(
@@ -37,6 +48,12 @@ const RUNS: Record<string, { help: string; run: Run }> = {
       return problems;
     },
   },
+  state: {
+    help: "a subscriber of the connection-state subjects ends with who is online, in order",
+    sabotage: ["--break-node-down", "the subscriber is not told of devices whose node has died"],
+    run: (stage, options, { breakNodeDown: missesNodeDown = false }) =>
+      runState(stage, { ...options, missesNodeDown }),
+  },
   routes: {
     help: "when all is quiet again, every device is where GetDevices says",
     run: runRoutes,
@@ -44,16 +61,16 @@ const RUNS: Record<string, { help: string; run: Run }> = {
 };
 
 const program = new Command("chaos").description("The gateway against a nemesis.");
-for (const [name, { help, run }] of Object.entries(RUNS)) {
-  program
+for (const [name, { help, run, sabotage }] of Object.entries(RUNS)) {
+  const command = program
     .command(name)
     .description(help)
     .addOption(numberOption("--seconds <count>", "how long processes are struck", 60))
     .addOption(numberOption("--seed <number>", "chooses what is struck when", 1))
     .addOption(numberOption("--clients <count>", "how many devices", 2_000))
     .addOption(numberOption("--rate <count>", "must-arrive messages offered a second", 1_500))
-    .option("--break-acks", "clients lose one message in 500 that they acknowledge")
     .action((flags: Flags) => play(name, flags, run));
+  if (sabotage) command.option(...sabotage);
 }
 await program.parseAsync();
 

@@ -23,11 +23,15 @@ const SETTLED_WITHIN_MS = 60_000;
 
 /** Returns what is wrong with the routes, a line each. */
 export async function runRoutes(stage: Stage, options: RunOptions): Promise<string[]> {
-  const { clients, deployment, folder } = stage;
   await shake(stage, options);
+  return routeProblems(stage);
+}
+
+/** What is still wrong with the routes when there was time to set them right, a line each. */
+export function routeProblems({ clients, deployment, devices, folder }: Stage): Promise<string[]> {
   return untilSettled(SETTLED_WITHIN_MS, async () => {
     await clients.report();
-    const shown = await getDevices(deployment.pushUrl, stage.devices);
+    const shown = await getDevices(deployment.pushUrl, devices);
     return checkRoutes(await readHistories(folder), shown);
   });
 }

@@ -7,6 +7,7 @@ import { planFaults } from "./nemesis-plan.ts";
 import type { RunOptions } from "./run-routes.ts";
 import { sendUntil } from "./sender.ts";
 import type { Stage } from "./stage.ts";
+import { noteExpired, undelivered } from "./undelivered.ts";
 import { untilSettled } from "./until-settled.ts";
 
 export interface MustArriveOptions extends RunOptions {
@@ -48,14 +49,17 @@ export async function runMustArrive(
   await stage.everybodyOnline();
   const { logins, repeats } = await clients.report();
   report(
-    `settled: ${sent.accepted} accepted, ${sent.refused} refused, ${sent.retriedCalls} calls made again, ` +
+    `settled: ${sent.accepted} accepted, refused ${JSON.stringify(sent.refused)}, ${sent.retriedCalls} calls made again, ` +
       `${logins} logins, ${repeats} deliveries that came again and were dropped`,
   );
 
-  const verdict = async () => {
+  const written = async () => {
     await Promise.all([history.flushed(), clients.report()]);
-    return checkMustArrive(await readHistories(folder));
+    return readHistories(folder);
   };
-  await untilSettled(SETTLED_WITHIN_MS, async () => (await verdict()).problems);
-  return verdict();
+  await untilSettled(SETTLED_WITHIN_MS, async () => {
+    await noteExpired(deployment.pushUrl, undelivered(await written()), history);
+    return checkMustArrive(await written()).problems;
+  });
+  return checkMustArrive(await written());
 }

@@ -16,8 +16,8 @@ export interface SenderOptions {
 
 export interface SenderReport {
   accepted: number;
-  /** Not taken: a full mailbox, an unknown device. */
-  refused: number;
+  /** Not taken, by reason. */
+  refused: Record<string, number>;
   /** Calls that failed or timed out, and were made again with the same message id. */
   retriedCalls: number;
 }
@@ -38,7 +38,7 @@ const METHOD = "holdfast.push.v1.PushService/PushToDevices";
 
 /** Sends until told to stop, then finishes the calls it has begun. */
 export async function sendUntil(stop: AbortSignal, options: SenderOptions): Promise<SenderReport> {
-  const report: SenderReport = { accepted: 0, refused: 0, retriedCalls: 0 };
+  const report: SenderReport = { accepted: 0, refused: {}, retriedCalls: 0 };
   const lanes = Array.from({ length: LANES }, (_, index) => new Lane(index, options, report));
   await Promise.all(lanes.map((lane) => lane.run(stop)));
   return report;
@@ -87,11 +87,13 @@ class Lane {
         await sleep(RETRY_AFTER_MS);
         continue;
       }
-      for (const { target, status } of results) {
+      for (const { target, status, reason = "" } of results) {
+        if (reason.startsWith("unavailable")) continue;
         if (status === "ACCEPTED" || status === "DUPLICATE") this.#accepted(message, target);
-        else this.#report.refused++;
+        else this.#refused(reason);
         targets.delete(target);
       }
+      if (targets.size > 0) await sleep(RETRY_AFTER_MS);
     }
   }
 
@@ -101,6 +103,11 @@ class Lane {
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
     const answer = call<PushAnswer>(pushUrl, METHOD, request, DEV_KEY, signal);
     return (await answer.catch(() => undefined))?.results;
+  }
+
+  #refused(reason: string): void {
+    const { refused } = this.#report;
+    refused[reason] = (refused[reason] ?? 0) + 1;
   }
 
   #accepted(message: string, device: string): void {

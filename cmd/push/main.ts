@@ -1,10 +1,12 @@
 import { Apps } from "../../internal/auth/apps.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
+import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { createPush } from "../../internal/push/create.ts";
+import { FullMailboxes } from "../../internal/push/full-mailboxes.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
@@ -35,6 +37,11 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
       businesses: bus.bucket("hf_business"),
     },
     roomAppender: bus.appender("room messages"),
+    logAppender: bus.appender("must-arrive messages"),
+    receipts: new NatsReceipts(bus.connection, bus.appender("receipts")),
+    mailboxes: started.use(
+      await FullMailboxes.follow(bus.bucket("hf_full"), bus.deployment.partitions),
+    ),
     apps,
     nodes: started.use(new NodeRegistry({ messages })),
     partitions: bus.deployment.partitions,

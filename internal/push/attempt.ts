@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   DeliverAnswerSchema,
@@ -124,19 +125,16 @@ export class Attempt {
 
   async #deliverTo(batch: NodeBatch): Promise<Failure[]> {
     const high = this.#message.priority === Message_Priority.HIGH;
-    const messages = high ? this.#context.highMessages : this.#context.messages;
     const deliver = create(DeliverSchema, {
       connections: batch.counters,
       frame: this.#frame,
       messageId: this.#message.id,
       priority: this.#message.priority,
+      twin: high ? randomTwin() : 0n,
     });
     try {
-      const answer = await messages.request(
-        nodePushSubject(batch.node, high ? "hi" : "lo"),
-        toBinary(DeliverSchema, deliver),
-        ANSWER_TIMEOUT_MS,
-      );
+      const envelope = toBinary(DeliverSchema, deliver);
+      const answer = await (high ? this.#sendTwice(batch, envelope) : this.#send(batch, envelope));
       return answer.length === 0 ? [] : missingOf(batch, answer);
     } catch (reason) {
       const { code } = HoldfastError.from(reason);
@@ -145,9 +143,36 @@ export class Attempt {
     }
   }
 
+  #send(batch: NodeBatch, envelope: Uint8Array): Promise<Uint8Array> {
+    const { messages } = this.#context;
+    return messages.request(nodePushSubject(batch.node, "lo"), envelope, ANSWER_TIMEOUT_MS);
+  }
+
+  /**
+   * An urgent message goes two ways that have nothing in common, from here to the node: a connection
+   * that is broken or stuck costs no time. The node writes what comes first; the first answer counts.
+   */
+  async #sendTwice(batch: NodeBatch, envelope: Uint8Array): Promise<Uint8Array> {
+    const { highMessages } = this.#context;
+    const subject = nodePushSubject(batch.node, "hi");
+    try {
+      return await Promise.any([
+        highMessages.request(subject, envelope, ANSWER_TIMEOUT_MS),
+        this.#send(batch, envelope),
+      ]);
+    } catch (reason) {
+      throw reason instanceof AggregateError ? reason.errors[0] : reason;
+    }
+  }
+
   #device(target: number): string {
     return this.#devices[target] ?? "";
   }
+}
+
+/** Never 0. */
+function randomTwin(): bigint {
+  return randomBytes(8).readBigUInt64LE() | 1n;
 }
 
 function missingOf(batch: NodeBatch, answer: Uint8Array): Failure[] {

@@ -2,7 +2,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { BusinessRegistryService } from "../../proto/gen/holdfast/business/v1/registry_pb.ts";
 import { DirectoryService } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
-import type { Appender, Bucket, Link, Messages } from "../bus/contract.ts";
+import type { Appender, Bucket, Link, Messages, Receipts } from "../bus/contract.ts";
 import { BusinessStore } from "../businesses/store.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
@@ -11,6 +11,8 @@ import { Channels } from "./channels.ts";
 import { PushCounters } from "./counters.ts";
 import { createDirectoryService } from "./directory.ts";
 import { type Apps, Gate } from "./gate.ts";
+import { MessageHistory } from "./message-history.ts";
+import { MustArrive, type MustArriveOptions } from "./must-arrive.ts";
 import { Orders } from "./orders.ts";
 import { PartitionOwners } from "./owners.ts";
 import { Pusher } from "./pusher.ts";
@@ -40,6 +42,10 @@ export interface PushOptions {
   };
   /** To stream HF_ROOM. */
   roomAppender: Appender;
+  /** To the log. */
+  logAppender: Appender;
+  receipts: Receipts;
+  mailboxes: MustArriveOptions["mailboxes"];
   apps: Apps;
   nodes: NodeRegistry;
   /** How many partitions the deployment has. */
@@ -73,7 +79,9 @@ export function createPush(options: PushOptions): Push {
   const gate = new Gate({ apps, link, limit, counters, ...clock });
   const unicast = new Unicast({ messages, highMessages, resolver, cache, counters, ...clock });
   const channels = new Channels({ appender: options.roomAppender, ...clock });
-  const pusher = new Pusher({ unicast, channels, resolver, cache });
+  const { receipts, mailboxes, partitions, logAppender: appender } = options;
+  const mustArrive = new MustArrive({ appender, receipts, mailboxes, partitions, ...clock });
+  const pusher = new Pusher({ unicast, channels, resolver, cache, mustArrive });
 
   const pushService = createPushService({ gate, pusher, counters, ...clock });
   const directoryService = createDirectoryService({
@@ -83,6 +91,7 @@ export function createPush(options: PushOptions): Push {
     nodes,
     rooms: new Rooms({ owners, settings: buckets.rooms }),
     orders: new Orders({ messages, resolver }),
+    messages: new MessageHistory({ receipts, ...clock }),
   });
 
   const store = new BusinessStore(buckets.businesses);

@@ -10,6 +10,7 @@ import type { Route } from "../../streams/records.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { CLOSE } from "../status/close.ts";
 import type { Gate } from "./gate.ts";
+import type { MessageHistory } from "./message-history.ts";
 import type { Orders } from "./orders.ts";
 import type { PartitionOwners } from "./owners.ts";
 import type { Resolver } from "./resolver.ts";
@@ -22,12 +23,13 @@ export interface DirectoryOptions {
   rooms: Rooms;
   orders: Orders;
   nodes: NodeRegistry;
+  messages: MessageHistory;
 }
 
 export function createDirectoryService(
   options: DirectoryOptions,
 ): ServiceImpl<typeof DirectoryService> {
-  const { gate, resolver, owners, rooms, orders, nodes } = options;
+  const { gate, resolver, owners, rooms, orders, nodes, messages } = options;
 
   const enter = (request: { app: string }, context: HandlerContext) =>
     gate.enter(request.app, context.requestHeader);
@@ -102,6 +104,11 @@ export function createDirectoryService(
       await enter(request, context);
       await rooms.set(request);
       return {};
+    },
+
+    async getMessage(request, context) {
+      await enter(request, context);
+      return { deliveries: await messages.of(request.app, request.messageId) };
     },
   };
 }

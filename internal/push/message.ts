@@ -2,7 +2,11 @@ import { randomUUIDv7 } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Message, type Options, Priority } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
-import { Message_Priority, ServerFrameSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import {
+  Message_Priority,
+  MessageSchema,
+  ServerFrameSchema,
+} from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 
 const WIRE_PRIORITY: Record<Priority, Message_Priority> = {
   [Priority.NORMAL]: Message_Priority.NORMAL,
@@ -34,23 +38,18 @@ export function outgoing(
 
 /** The frame as clients get it. The rules for Message bound it at 300 KiB. */
 export function encodeFrame(message: OutgoingMessage, room = ""): Uint8Array {
-  const { id, priority, content, sentAtMs } = message;
+  const value = { message: wireMessage(message, room) };
+  return toBinary(ServerFrameSchema, create(ServerFrameSchema, { body: { case: "push", value } }));
+}
+
+/** The message alone, for those who put it into a frame later. */
+export function encodeMessage(message: OutgoingMessage): Uint8Array {
+  return toBinary(MessageSchema, wireMessage(message, ""));
+}
+
+function wireMessage(message: OutgoingMessage, room: string) {
+  const { id: messageId, priority, content, sentAtMs } = message;
   const { business, payload, metadata } = content;
-  const frame = create(ServerFrameSchema, {
-    body: {
-      case: "push",
-      value: {
-        message: {
-          messageId: id,
-          business,
-          room,
-          payload,
-          metadata,
-          priority,
-          sentAt: timestampFromMs(sentAtMs),
-        },
-      },
-    },
-  });
-  return toBinary(ServerFrameSchema, frame);
+  const sentAt = timestampFromMs(sentAtMs);
+  return create(MessageSchema, { messageId, business, room, payload, metadata, priority, sentAt });
 }

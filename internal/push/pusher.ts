@@ -3,6 +3,7 @@ import type { Route } from "../../streams/records.ts";
 import type { Channel } from "../../streams/subjects.ts";
 import type { Channels } from "./channels.ts";
 import type { OutgoingMessage } from "./message.ts";
+import type { Acceptance, MustArrive } from "./must-arrive.ts";
 import type { Resolver } from "./resolver.ts";
 import { locationOf, type RouteCache } from "./route-cache.ts";
 import type { Sending, Unicast } from "./unicast.ts";
@@ -15,6 +16,7 @@ export interface PusherOptions {
   channels: Channels;
   resolver: Resolver;
   cache: RouteCache;
+  mustArrive: MustArrive;
 }
 
 /** Pushes to each kind of target. Results are in the order asked; a target named twice gets one message. */
@@ -23,12 +25,14 @@ export class Pusher {
   readonly #channels: Channels;
   readonly #resolver: Resolver;
   readonly #cache: RouteCache;
+  readonly #mustArrive: MustArrive;
 
   constructor(options: PusherOptions) {
     this.#unicast = options.unicast;
     this.#channels = options.channels;
     this.#resolver = options.resolver;
     this.#cache = options.cache;
+    this.#mustArrive = options.mustArrive;
   }
 
   async toDevices(
@@ -70,6 +74,48 @@ export class Pusher {
       return results;
     });
     return { results: perUser.then((results) => inOrderOf(users, distinct, results)) };
+  }
+
+  mustReachDevices(
+    app: string,
+    devices: readonly string[],
+    message: OutgoingMessage,
+    ttlMs: number,
+  ): Sending<Result[]> {
+    const distinct = withoutRepeats(devices);
+    const recipients = distinct.map((device) => ({ device, user: "" }));
+    const sending = this.#mustArrive.accept(app, recipients, message, ttlMs);
+    const results = sending.results.then((acceptances) => {
+      const list = acceptances.map(({ status, reason }, i) => {
+        return { ...result(distinct[i] ?? "", status), reason };
+      });
+      return inOrderOf(devices, distinct, list);
+    });
+    return { results };
+  }
+
+  /** To every device of each user that is online or was seen within the mailbox's lifetime. */
+  async mustReachUsers(
+    app: string,
+    users: readonly string[],
+    message: OutgoingMessage,
+    ttlMs: number,
+  ): Promise<Sending<Result[]>> {
+    const distinct = withoutRepeats(users);
+    const routes = await this.#resolver.routesOfUsers(app, distinct);
+    const recipients = routes.flatMap((known, i) =>
+      known.map(({ device }) => ({ device, user: distinct[i] ?? "" })),
+    );
+    const sending = this.#mustArrive.accept(app, recipients, message, ttlMs);
+    const results = sending.results.then((acceptances) => {
+      const byUser = new Map<string, Acceptance[]>(distinct.map((user) => [user, []]));
+      for (const [i, acceptance] of acceptances.entries()) {
+        byUser.get(recipients[i]?.user ?? "")?.push(acceptance);
+      }
+      const list = distinct.map((user) => userResult(user, byUser.get(user) ?? []));
+      return inOrderOf(users, distinct, list);
+    });
+    return { results };
   }
 
   toChannels(
@@ -120,6 +166,17 @@ function inOrderOf(
 function result(target: string, status: Status): Result {
   const reason = status === Status.REFUSED ? UNAVAILABLE : "";
   return { $typeName: "holdfast.push.v1.Result", target, status, reason, devices: 0 };
+}
+
+/** Accepted for one device makes it accepted; a device that refused it shows in the reason. */
+function userResult(user: string, acceptances: readonly Acceptance[]): Result {
+  const accepted = acceptances.filter(({ status }) => status === Status.ACCEPTED).length;
+  const refused = acceptances.find(({ status }) => status === Status.REFUSED);
+  const status =
+    accepted > 0
+      ? Status.ACCEPTED
+      : (refused ?? acceptances[0] ?? { status: Status.UNKNOWN }).status;
+  return { ...result(user, status), reason: refused?.reason ?? "", devices: accepted };
 }
 
 /** The status of a user none of whose devices is online. */

@@ -7,6 +7,7 @@ import {
   type Status,
   StatusSchema,
 } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { DEFAULT_TTL_MS } from "../../streams/layout.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { PushCounters } from "./counters.ts";
@@ -73,12 +74,6 @@ export function createPushService(options: PushServiceOptions): ServiceImpl<type
 
 function outgoingOf(push: Push["value"], sentAtMs: number): OutgoingMessage {
   if (push.message === undefined) throw new HoldfastError("invalid", "message: value is required");
-  if (push.options?.delivery === Delivery.MUST_ARRIVE) {
-    throw new HoldfastError(
-      "unsupported",
-      "options.delivery: this version delivers BEST_EFFORT only",
-    );
-  }
   return outgoing(push.message, push.options, sentAtMs);
 }
 
@@ -87,11 +82,24 @@ async function start(
   { case: kind, value }: Push,
   message: OutgoingMessage,
 ): Promise<Sending<Result[]>> {
+  const mustArrive = value.options?.delivery === Delivery.MUST_ARRIVE;
+  if (mustArrive && kind !== "devices" && kind !== "users") {
+    throw new HoldfastError(
+      "invalid",
+      "options.delivery: MUST_ARRIVE reaches devices and users; rooms, zones and everyone get BEST_EFFORT",
+    );
+  }
+  const { ttlSeconds } = value.options ?? {};
+  const ttlMs = ttlSeconds === undefined ? DEFAULT_TTL_MS : ttlSeconds * 1_000;
   switch (kind) {
     case "devices":
-      return pusher.toDevices(value.app, value.devices, message);
+      return mustArrive
+        ? pusher.mustReachDevices(value.app, value.devices, message, ttlMs)
+        : pusher.toDevices(value.app, value.devices, message);
     case "users":
-      return pusher.toUsers(value.app, value.users, message);
+      return mustArrive
+        ? pusher.mustReachUsers(value.app, value.users, message, ttlMs)
+        : pusher.toUsers(value.app, value.users, message);
     case "rooms":
       return pusher.toChannels("room", value.app, value.rooms, message);
     case "zones":

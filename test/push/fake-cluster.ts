@@ -5,9 +5,11 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type {
   Appender,
+  AppendOptions,
   Bucket,
   Link,
   Messages,
+  Receipts,
   Stored,
   Subscription,
 } from "../../internal/bus/contract.ts";
@@ -22,9 +24,10 @@ import {
   PartitionAnswerSchema,
   PartitionQuerySchema,
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { type Accepted, RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { type Message, ServerFrameSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { partitionOf } from "../../streams/partition.ts";
-import type { Route, UserDevice } from "../../streams/records.ts";
+import type { Receipt, Route, UserDevice } from "../../streams/records.ts";
 import {
   nodeBeatSubject,
   nodeControlSubject,
@@ -65,6 +68,7 @@ export class FakeNode {
   readonly batches: number[] = [];
   readonly connections = new Set<bigint>();
   readonly incarnation: string;
+  readonly #twins = new Set<bigint>();
 
   constructor(incarnation: string) {
     this.incarnation = incarnation;
@@ -75,13 +79,15 @@ export class FakeNode {
   }
 
   take(data: Uint8Array, lane: PushLane): Uint8Array {
-    const { connections, frame } = fromBinary(DeliverSchema, data);
-    this.batches.push(connections.length);
+    const { connections, frame, twin } = fromBinary(DeliverSchema, data);
+    const isSecond = twin !== 0n && this.#twins.has(twin);
+    this.#twins.add(twin);
+    if (!isSecond) this.batches.push(connections.length);
     const message = messageIn(frame);
     const missing: bigint[] = [];
     for (const counter of connections) {
-      if (this.connections.has(counter)) this.delivered.push({ counter, lane, message });
-      else missing.push(counter);
+      if (!this.connections.has(counter)) missing.push(counter);
+      else if (!isSecond) this.delivered.push({ counter, lane, message });
     }
     return toBinary(DeliverAnswerSchema, create(DeliverAnswerSchema, { missing }));
   }
@@ -124,6 +130,65 @@ export class FakeAppender implements Appender {
   discard(): void {}
 }
 
+/** The log, as far as must-arrive messages go: knows message ids, and refuses what a test says. */
+export class FakeLogAppender implements Appender {
+  readonly accepted: { subject: string; record: Accepted }[] = [];
+  ready = true;
+  storing = true;
+  refuseBecause: HoldfastError | undefined;
+  readonly #ids = new Map<string, number>();
+  #sequence = 100;
+
+  append(
+    subject: string,
+    payload: Uint8Array,
+    stored?: Stored,
+    { headers, refused }: AppendOptions = {},
+  ): void {
+    if (!this.storing) return;
+    const why = this.refuseBecause;
+    if (why !== undefined) {
+      queueMicrotask(() => refused?.(why));
+      return;
+    }
+    const id = headers?.["Nats-Msg-Id"] ?? "";
+    const before = this.#ids.get(id);
+    this.#sequence += 1;
+    const sequence = before ?? this.#sequence;
+    if (before === undefined) {
+      const { body } = fromBinary(RecordSchema, payload);
+      if (body.case !== "accepted") throw new Error("not an accepted message");
+      this.accepted.push({ subject, record: body.value });
+      this.#ids.set(id, sequence);
+    }
+    queueMicrotask(() => stored?.(sequence, before !== undefined));
+  }
+
+  appendFirst(): void {
+    throw new Error("no message must be the first of its subject");
+  }
+
+  get backlog(): number {
+    return 0;
+  }
+
+  hold(): void {}
+  release(): void {}
+  discard(): void {}
+}
+
+export class FakeReceipts implements Receipts {
+  readonly written: Receipt[] = [];
+
+  write(receipt: Receipt): void {
+    this.written.push(receipt);
+  }
+
+  async read(app: string, messageId: string): Promise<Receipt[]> {
+    return this.written.filter((one) => one.app === app && one.messageId === messageId);
+  }
+}
+
 /** What the cluster lives on: memory, or a real broker. */
 export interface Ground {
   messages: Messages;
@@ -141,6 +206,12 @@ export class MemoryGround implements Ground {
   readonly rooms = new MemoryBucket();
   readonly businesses = new MemoryBucket();
   readonly roomAppender = new FakeAppender();
+  readonly logAppender = new FakeLogAppender();
+  readonly receipts = new FakeReceipts();
+  readonly fullMailboxes = new Set<string>();
+  readonly mailboxes = {
+    isFull: (_app: string, device: string) => this.fullMailboxes.has(device),
+  };
   readonly link: Link & { connected: boolean } = {
     connected: true,
     watch: () => ({ stop() {} }),

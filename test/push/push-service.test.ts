@@ -1,11 +1,6 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  Delivery,
-  Priority,
-  PushService,
-  Status,
-} from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { Priority, PushService, Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import { Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { nodePushSubject } from "../../streams/subjects.ts";
 import { eventually } from "../support/eventually.ts";
@@ -394,13 +389,6 @@ describe("a caller", () => {
     const large = text("x".repeat(262_145));
     expect(await refused({ app: APP, devices, message: large })).toContain("message.text");
     expect(await refused({ app: APP, devices })).toContain("message: value is required");
-  });
-
-  test("is told that must-arrive is not offered", async () => {
-    const options = { delivery: Delivery.MUST_ARRIVE };
-    const answer = await failure(client.broadcast({ app: APP, message, options }));
-    expect(answer).toMatchObject({ code: Code.Unimplemented });
-    expect(answer?.rawMessage).toContain("options.delivery");
   });
 
   test("that calls too often is told so", async () => {

@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file holdfast/directory/v1/directory.proto.
  */
 export const file_holdfast_directory_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("CiVob2xkZmFzdC9kaXJlY3RvcnkvdjEvZGlyZWN0b3J5LnByb3RvEhVob2xkZmFzdC5kaXJlY3RvcnkudjEikgIKBkRldmljZRIOCgZkZXZpY2UYASABKAkSDgoGb25saW5lGAIgASgIEgwKBHVzZXIYAyABKAkSDAoEbm9kZRgEIAEoCRIVCg1jb25uZWN0aW9uX2lkGAUgASgJEhAKCHBsYXRmb3JtGAYgASgJEikKBXNpbmNlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2FwcF92ZXJzaW9uGAkgASgJEg0KBXJvb21zGAogAygJEg0KBWtub3duGAsgASgIEhYKDm9mZmxpbmVfcmVhc29uGAwgASgJIlEKEUdldERldmljZXNSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEiQKB2RldmljZXMYAiADKAlCE7pIEJIBDQgBEJBOIgZyBIjqMAEiRAoSR2V0RGV2aWNlc1Jlc3BvbnNlEi4KB2RldmljZXMYASADKAsyHS5ob2xkZmFzdC5kaXJlY3RvcnkudjEuRGV2aWNlIk0KD0dldFVzZXJzUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIiCgV1c2VycxgCIAMoCUITukgQkgENCAEQ6AciBnIEiOowASJUCgRVc2VyEgwKBHVzZXIYASABKAkSDgoGb25saW5lGAIgASgIEi4KB2RldmljZXMYAyADKAsyHS5ob2xkZmFzdC5kaXJlY3RvcnkudjEuRGV2aWNlIj4KEEdldFVzZXJzUmVzcG9uc2USKgoFdXNlcnMYASADKAsyGy5ob2xkZmFzdC5kaXJlY3RvcnkudjEuVXNlciJNCg9HZXRSb29tc1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESIgoFcm9vbXMYAiADKAlCE7pIEJIBDQgBEOgHIgZyBIjqMAEiMgoEUm9vbRIMCgRyb29tGAEgASgJEg4KBm9ubGluZRgCIAEoDRIMCgR6b25lGAMgASgJIj4KEEdldFJvb21zUmVzcG9uc2USKgoFcm9vbXMYASADKAsyGy5ob2xkZmFzdC5kaXJlY3RvcnkudjEuUm9vbSKEAQoWTGlzdFJvb21NZW1iZXJzUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIXCgRyb29tGAIgASgJQgm6SAZyBIjqMAESGwoJcGFnZV9zaXplGAMgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAyiAASImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAkiYgoXTGlzdFJvb21NZW1iZXJzUmVzcG9uc2USLgoHbWVtYmVycxgBIAMoCzIdLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIioKEExpc3ROb2Rlc1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAEinQEKBE5vZGUSDAoEbm9kZRgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Nvbm5lY3Rpb25zGAMgASgNEhAKCGRyYWluaW5nGAQgASgIEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWVuZHBvaW50cxgGIAMoCRIPCgd2ZXJzaW9uGAcgASgJIj8KEUxpc3ROb2Rlc1Jlc3BvbnNlEioKBW5vZGVzGAEgAygLMhsuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLk5vZGUiawoSS2lja0RldmljZXNSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEiQKB2RldmljZXMYAiADKAlCE7pIEJIBDQgBEJBOIgZyBIjqMAESFwoGcmVhc29uGAMgASgJQge6SARyAihkIksKE0tpY2tEZXZpY2VzUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5EZXZpY2VSZXN1bHQioAEKDERldmljZVJlc3VsdBIOCgZkZXZpY2UYASABKAkSOgoGc3RhdHVzGAIgASgOMiouaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkRldmljZVJlc3VsdC5TdGF0dXMiRAoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEggKBERPTkUQARILCgdPRkZMSU5FEAISCwoHVU5LTk9XThADImgKD0pvaW5Sb29tUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIXCgRyb29tGAIgASgJQgm6SAZyBIjqMAESJAoHZGV2aWNlcxgDIAMoCUITukgQkgENCAEQkE4iBnIEiOowASJIChBKb2luUm9vbVJlc3BvbnNlEjQKB3Jlc3VsdHMYASADKAsyIy5ob2xkZmFzdC5kaXJlY3RvcnkudjEuRGV2aWNlUmVzdWx0ImkKEExlYXZlUm9vbVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoEcm9vbRgCIAEoCUIJukgGcgSI6jABEiQKB2RldmljZXMYAyADKAlCE7pIEJIBDQgBEJBOIgZyBIjqMAEiSQoRTGVhdmVSb29tUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5EZXZpY2VSZXN1bHQiXQoOU2V0Um9vbVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoEcm9vbRgCIAEoCUIJukgGcgSI6jABEhoKBHpvbmUYAyABKAlCDLpICdgBAXIEiOowASIRCg9TZXRSb29tUmVzcG9uc2Uy/gYKEERpcmVjdG9yeVNlcnZpY2USYQoKR2V0RGV2aWNlcxIoLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5HZXREZXZpY2VzUmVxdWVzdBopLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5HZXREZXZpY2VzUmVzcG9uc2USWwoIR2V0VXNlcnMSJi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuR2V0VXNlcnNSZXF1ZXN0GicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkdldFVzZXJzUmVzcG9uc2USWwoIR2V0Um9vbXMSJi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuR2V0Um9vbXNSZXF1ZXN0GicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkdldFJvb21zUmVzcG9uc2UScAoPTGlzdFJvb21NZW1iZXJzEi0uaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkxpc3RSb29tTWVtYmVyc1JlcXVlc3QaLi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTGlzdFJvb21NZW1iZXJzUmVzcG9uc2USXgoJTGlzdE5vZGVzEicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkxpc3ROb2Rlc1JlcXVlc3QaKC5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTGlzdE5vZGVzUmVzcG9uc2USZAoLS2lja0RldmljZXMSKS5ob2xkZmFzdC5kaXJlY3RvcnkudjEuS2lja0RldmljZXNSZXF1ZXN0GiouaG9sZGZhc3QuZGlyZWN0b3J5LnYxLktpY2tEZXZpY2VzUmVzcG9uc2USWwoISm9pblJvb20SJi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuSm9pblJvb21SZXF1ZXN0GicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkpvaW5Sb29tUmVzcG9uc2USXgoJTGVhdmVSb29tEicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkxlYXZlUm9vbVJlcXVlc3QaKC5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTGVhdmVSb29tUmVzcG9uc2USWAoHU2V0Um9vbRIlLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5TZXRSb29tUmVxdWVzdBomLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5TZXRSb29tUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules]);
+  fileDesc("CiVob2xkZmFzdC9kaXJlY3RvcnkvdjEvZGlyZWN0b3J5LnByb3RvEhVob2xkZmFzdC5kaXJlY3RvcnkudjEikgIKBkRldmljZRIOCgZkZXZpY2UYASABKAkSDgoGb25saW5lGAIgASgIEgwKBHVzZXIYAyABKAkSDAoEbm9kZRgEIAEoCRIVCg1jb25uZWN0aW9uX2lkGAUgASgJEhAKCHBsYXRmb3JtGAYgASgJEikKBXNpbmNlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglsYXN0X3NlZW4YCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2FwcF92ZXJzaW9uGAkgASgJEg0KBXJvb21zGAogAygJEg0KBWtub3duGAsgASgIEhYKDm9mZmxpbmVfcmVhc29uGAwgASgJIlEKEUdldERldmljZXNSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEiQKB2RldmljZXMYAiADKAlCE7pIEJIBDQgBEJBOIgZyBIjqMAEiRAoSR2V0RGV2aWNlc1Jlc3BvbnNlEi4KB2RldmljZXMYASADKAsyHS5ob2xkZmFzdC5kaXJlY3RvcnkudjEuRGV2aWNlIk0KD0dldFVzZXJzUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIiCgV1c2VycxgCIAMoCUITukgQkgENCAEQ6AciBnIEiOowASJUCgRVc2VyEgwKBHVzZXIYASABKAkSDgoGb25saW5lGAIgASgIEi4KB2RldmljZXMYAyADKAsyHS5ob2xkZmFzdC5kaXJlY3RvcnkudjEuRGV2aWNlIj4KEEdldFVzZXJzUmVzcG9uc2USKgoFdXNlcnMYASADKAsyGy5ob2xkZmFzdC5kaXJlY3RvcnkudjEuVXNlciJNCg9HZXRSb29tc1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESIgoFcm9vbXMYAiADKAlCE7pIEJIBDQgBEOgHIgZyBIjqMAEiMgoEUm9vbRIMCgRyb29tGAEgASgJEg4KBm9ubGluZRgCIAEoDRIMCgR6b25lGAMgASgJIj4KEEdldFJvb21zUmVzcG9uc2USKgoFcm9vbXMYASADKAsyGy5ob2xkZmFzdC5kaXJlY3RvcnkudjEuUm9vbSKEAQoWTGlzdFJvb21NZW1iZXJzUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIXCgRyb29tGAIgASgJQgm6SAZyBIjqMAESGwoJcGFnZV9zaXplGAMgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAyiAASImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAkiYgoXTGlzdFJvb21NZW1iZXJzUmVzcG9uc2USLgoHbWVtYmVycxgBIAMoCzIdLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIioKEExpc3ROb2Rlc1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAEinQEKBE5vZGUSDAoEbm9kZRgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Nvbm5lY3Rpb25zGAMgASgNEhAKCGRyYWluaW5nGAQgASgIEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWVuZHBvaW50cxgGIAMoCRIPCgd2ZXJzaW9uGAcgASgJIj8KEUxpc3ROb2Rlc1Jlc3BvbnNlEioKBW5vZGVzGAEgAygLMhsuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLk5vZGUiawoSS2lja0RldmljZXNSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEiQKB2RldmljZXMYAiADKAlCE7pIEJIBDQgBEJBOIgZyBIjqMAESFwoGcmVhc29uGAMgASgJQge6SARyAihkIksKE0tpY2tEZXZpY2VzUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5EZXZpY2VSZXN1bHQioAEKDERldmljZVJlc3VsdBIOCgZkZXZpY2UYASABKAkSOgoGc3RhdHVzGAIgASgOMiouaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkRldmljZVJlc3VsdC5TdGF0dXMiRAoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEggKBERPTkUQARILCgdPRkZMSU5FEAISCwoHVU5LTk9XThADImgKD0pvaW5Sb29tUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIXCgRyb29tGAIgASgJQgm6SAZyBIjqMAESJAoHZGV2aWNlcxgDIAMoCUITukgQkgENCAEQkE4iBnIEiOowASJIChBKb2luUm9vbVJlc3BvbnNlEjQKB3Jlc3VsdHMYASADKAsyIy5ob2xkZmFzdC5kaXJlY3RvcnkudjEuRGV2aWNlUmVzdWx0ImkKEExlYXZlUm9vbVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoEcm9vbRgCIAEoCUIJukgGcgSI6jABEiQKB2RldmljZXMYAyADKAlCE7pIEJIBDQgBEJBOIgZyBIjqMAEiSQoRTGVhdmVSb29tUmVzcG9uc2USNAoHcmVzdWx0cxgBIAMoCzIjLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5EZXZpY2VSZXN1bHQiXQoOU2V0Um9vbVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoEcm9vbRgCIAEoCUIJukgGcgSI6jABEhoKBHpvbmUYAyABKAlCDLpICdgBAXIEiOowASIRCg9TZXRSb29tUmVzcG9uc2UiSgoRR2V0TWVzc2FnZVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESHQoKbWVzc2FnZV9pZBgCIAEoCUIJukgGcgSI6jABIlAKEkdldE1lc3NhZ2VSZXNwb25zZRI6CgpkZWxpdmVyaWVzGAEgAygLMiYuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLk1lc3NhZ2VEZWxpdmVyeSLSAgoPTWVzc2FnZURlbGl2ZXJ5Eg4KBmRldmljZRgBIAEoCRI7CgVzdGF0ZRgCIAEoDjIsLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5NZXNzYWdlRGVsaXZlcnkuU3RhdGUSEAoIYnVzaW5lc3MYAyABKAkSGQoRZGVsaXZlcnlfc2VxdWVuY2UYBCABKAQSLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoFc3RlcHMYBiADKAsyIi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTWVzc2FnZVN0ZXAiYgoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABIMCghBQ0NFUFRFRBABEgsKB1dBSVRJTkcQAhINCglERUxJVkVSRUQQAxILCgdFWFBJUkVEEAQSCwoHUkVGVVNFRBAFIokBCgtNZXNzYWdlU3RlcBIMCgRzdGVwGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub2RlGAMgASgJEhUKDWNvbm5lY3Rpb25faWQYBCABKAkSDwoHYXR0ZW1wdBgFIAEoDRIOCgZyZWFzb24YBiABKAky4QcKEERpcmVjdG9yeVNlcnZpY2USYQoKR2V0RGV2aWNlcxIoLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5HZXREZXZpY2VzUmVxdWVzdBopLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5HZXREZXZpY2VzUmVzcG9uc2USWwoIR2V0VXNlcnMSJi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuR2V0VXNlcnNSZXF1ZXN0GicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkdldFVzZXJzUmVzcG9uc2USWwoIR2V0Um9vbXMSJi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuR2V0Um9vbXNSZXF1ZXN0GicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkdldFJvb21zUmVzcG9uc2UScAoPTGlzdFJvb21NZW1iZXJzEi0uaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkxpc3RSb29tTWVtYmVyc1JlcXVlc3QaLi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTGlzdFJvb21NZW1iZXJzUmVzcG9uc2USXgoJTGlzdE5vZGVzEicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkxpc3ROb2Rlc1JlcXVlc3QaKC5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTGlzdE5vZGVzUmVzcG9uc2USZAoLS2lja0RldmljZXMSKS5ob2xkZmFzdC5kaXJlY3RvcnkudjEuS2lja0RldmljZXNSZXF1ZXN0GiouaG9sZGZhc3QuZGlyZWN0b3J5LnYxLktpY2tEZXZpY2VzUmVzcG9uc2USWwoISm9pblJvb20SJi5ob2xkZmFzdC5kaXJlY3RvcnkudjEuSm9pblJvb21SZXF1ZXN0GicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkpvaW5Sb29tUmVzcG9uc2USXgoJTGVhdmVSb29tEicuaG9sZGZhc3QuZGlyZWN0b3J5LnYxLkxlYXZlUm9vbVJlcXVlc3QaKC5ob2xkZmFzdC5kaXJlY3RvcnkudjEuTGVhdmVSb29tUmVzcG9uc2USWAoHU2V0Um9vbRIlLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5TZXRSb29tUmVxdWVzdBomLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5TZXRSb29tUmVzcG9uc2USYQoKR2V0TWVzc2FnZRIoLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5HZXRNZXNzYWdlUmVxdWVzdBopLmhvbGRmYXN0LmRpcmVjdG9yeS52MS5HZXRNZXNzYWdlUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules]);
 
 /**
  * @generated from message holdfast.directory.v1.Device
@@ -681,6 +681,196 @@ export const SetRoomResponseSchema: GenMessage<SetRoomResponse> = /*@__PURE__*/
   messageDesc(file_holdfast_directory_v1_directory, 23);
 
 /**
+ * @generated from message holdfast.directory.v1.GetMessageRequest
+ */
+export type GetMessageRequest = Message<"holdfast.directory.v1.GetMessageRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string message_id = 2;
+   */
+  messageId: string;
+};
+
+/**
+ * Describes the message holdfast.directory.v1.GetMessageRequest.
+ * Use `create(GetMessageRequestSchema)` to create a new message.
+ */
+export const GetMessageRequestSchema: GenMessage<GetMessageRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_directory_v1_directory, 24);
+
+/**
+ * @generated from message holdfast.directory.v1.GetMessageResponse
+ */
+export type GetMessageResponse = Message<"holdfast.directory.v1.GetMessageResponse"> & {
+  /**
+   * One for each device it was sent to, in the order of their ids.
+   *
+   * @generated from field: repeated holdfast.directory.v1.MessageDelivery deliveries = 1;
+   */
+  deliveries: MessageDelivery[];
+};
+
+/**
+ * Describes the message holdfast.directory.v1.GetMessageResponse.
+ * Use `create(GetMessageResponseSchema)` to create a new message.
+ */
+export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_directory_v1_directory, 25);
+
+/**
+ * @generated from message holdfast.directory.v1.MessageDelivery
+ */
+export type MessageDelivery = Message<"holdfast.directory.v1.MessageDelivery"> & {
+  /**
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * @generated from field: holdfast.directory.v1.MessageDelivery.State state = 2;
+   */
+  state: MessageDelivery_State;
+
+  /**
+   * @generated from field: string business = 3;
+   */
+  business: string;
+
+  /**
+   * @generated from field: uint64 delivery_sequence = 4;
+   */
+  deliverySequence: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 5;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * Everything that happened to it, in order.
+   *
+   * @generated from field: repeated holdfast.directory.v1.MessageStep steps = 6;
+   */
+  steps: MessageStep[];
+};
+
+/**
+ * Describes the message holdfast.directory.v1.MessageDelivery.
+ * Use `create(MessageDeliverySchema)` to create a new message.
+ */
+export const MessageDeliverySchema: GenMessage<MessageDelivery> = /*@__PURE__*/
+  messageDesc(file_holdfast_directory_v1_directory, 26);
+
+/**
+ * @generated from enum holdfast.directory.v1.MessageDelivery.State
+ */
+export const MessageDelivery_State = {
+  /**
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  STATE_UNSPECIFIED: 0,
+
+  /**
+   * Accepted, and on its way.
+   *
+   * @generated from enum value: ACCEPTED = 1;
+   */
+  ACCEPTED: 1,
+
+  /**
+   * In the device's mailbox, for when it comes.
+   *
+   * @generated from enum value: WAITING = 2;
+   */
+  WAITING: 2,
+
+  /**
+   * The device's application has handled it.
+   *
+   * @generated from enum value: DELIVERED = 3;
+   */
+  DELIVERED: 3,
+
+  /**
+   * Its time was over before the device acknowledged it.
+   *
+   * @generated from enum value: EXPIRED = 4;
+   */
+  EXPIRED: 4,
+
+  /**
+   * Not accepted.
+   *
+   * @generated from enum value: REFUSED = 5;
+   */
+  REFUSED: 5,
+} as const;
+
+/**
+ * @generated from enum holdfast.directory.v1.MessageDelivery.State
+ */
+export type MessageDelivery_State = (typeof MessageDelivery_State)[keyof typeof MessageDelivery_State] | UnknownEnum;
+
+/**
+ * Describes the enum holdfast.directory.v1.MessageDelivery.State.
+ */
+export const MessageDelivery_StateSchema: GenEnum<MessageDelivery_State> = /*@__PURE__*/
+  enumDesc(file_holdfast_directory_v1_directory, 26, 0);
+
+/**
+ * @generated from message holdfast.directory.v1.MessageStep
+ */
+export type MessageStep = Message<"holdfast.directory.v1.MessageStep"> & {
+  /**
+   * "accepted", "routed" (handed to the device's node), "written" (in the connection's queue there),
+   * "mailed", "acked", "expired" or "refused".
+   *
+   * @generated from field: string step = 1;
+   */
+  step: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * The access node's incarnation.
+   *
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string connection_id = 4;
+   */
+  connectionId: string;
+
+  /**
+   * How often it had been sent, this time included.
+   *
+   * @generated from field: uint32 attempt = 5;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message holdfast.directory.v1.MessageStep.
+ * Use `create(MessageStepSchema)` to create a new message.
+ */
+export const MessageStepSchema: GenMessage<MessageStep> = /*@__PURE__*/
+  messageDesc(file_holdfast_directory_v1_directory, 27);
+
+/**
  * @generated from service holdfast.directory.v1.DirectoryService
  */
 export const DirectoryService: GenService<{
@@ -763,6 +953,16 @@ export const DirectoryService: GenService<{
     methodKind: "unary";
     input: typeof SetRoomRequestSchema;
     output: typeof SetRoomResponseSchema;
+  },
+  /**
+   * What became of a must-arrive message. Known while it is on its way, and for an hour after.
+   *
+   * @generated from rpc holdfast.directory.v1.DirectoryService.GetMessage
+   */
+  getMessage: {
+    methodKind: "unary";
+    input: typeof GetMessageRequestSchema;
+    output: typeof GetMessageResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_holdfast_directory_v1_directory, 0);

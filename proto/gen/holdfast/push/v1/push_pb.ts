@@ -311,14 +311,14 @@ export type Result = Message$1<"holdfast.push.v1.Result"> & {
   status: Status;
 
   /**
-   * Set with REFUSED.
+   * Set with REFUSED; to users also when some of the user's devices refused it.
    *
    * @generated from field: string reason = 3;
    */
   reason: string;
 
   /**
-   * To users: how many devices of the user it was sent to.
+   * To users: how many devices of the user it was sent to, or accepted for.
    *
    * @generated from field: uint32 devices = 4;
    */

@@ -76,10 +76,12 @@ function deliveryOf(receipt: Receipt, nowMs: number): DeliveryInit {
   const steps = receipt.steps.toSorted(
     (a, b) => a.at - b.at || ORDER.indexOf(a.step) - ORDER.indexOf(b.step),
   );
+  // Whoever is to say so has not come to it yet, or has ended before.
+  if (!isOver(steps) && expiresAtMs <= nowMs) steps.push({ step: "expired", at: expiresAtMs });
   return {
     device,
     business,
-    state: stateOf(steps, expiresAtMs <= nowMs),
+    state: stateOf(steps),
     deliverySequence: BigInt(sequence),
     expiresAt: timestampFromMs(expiresAtMs),
     steps: steps.map(({ step, at, node = "", connection = "", attempt = 0, reason = "" }) => {
@@ -88,14 +90,19 @@ function deliveryOf(receipt: Receipt, nowMs: number): DeliveryInit {
   };
 }
 
-function stateOf(steps: readonly ReceiptStep[], timeIsOver: boolean): State {
-  const has = (wanted: ReceiptStep["step"]) => steps.some(({ step }) => step === wanted);
-  if (has("acked")) return State.DELIVERED;
-  if (has("expired")) return State.EXPIRED;
-  if (!has("accepted") && has("refused")) return State.REFUSED;
-  // Whoever had to say so may have ended before.
-  if (timeIsOver) return State.EXPIRED;
-  return has("mailed") ? State.WAITING : State.ACCEPTED;
+function stateOf(steps: readonly ReceiptStep[]): State {
+  if (has(steps, "acked")) return State.DELIVERED;
+  if (has(steps, "expired")) return State.EXPIRED;
+  if (has(steps, "refused") && !has(steps, "accepted")) return State.REFUSED;
+  return has(steps, "mailed") ? State.WAITING : State.ACCEPTED;
+}
+
+function isOver(steps: readonly ReceiptStep[]): boolean {
+  return stateOf(steps) !== State.ACCEPTED && stateOf(steps) !== State.WAITING;
+}
+
+function has(steps: readonly ReceiptStep[], wanted: ReceiptStep["step"]): boolean {
+  return steps.some(({ step }) => step === wanted);
 }
 
 /** Two owners may tell the same end of a message, at different times. */

@@ -13,6 +13,7 @@ import {
 import { HoldfastError } from "../internal/status/errors.ts";
 import { businessCommand } from "./business/command.ts";
 import type { Role } from "./role.ts";
+import { traceCommand } from "./trace/command.ts";
 
 /** Loaded when they are run: a role starts with what it needs, and --help with nothing. */
 const ROLES: Record<string, { load: () => Promise<Role>; help: string }> = {
@@ -77,6 +78,7 @@ program
   });
 
 program.addCommand(businessCommand(exitOnMistake));
+program.addCommand(traceCommand(exitOnMistake));
 
 await program.parseAsync();
 

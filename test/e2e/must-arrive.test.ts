@@ -1,9 +1,20 @@
 /** Must-arrive messages as a business server and a person with a WebSocket tool meet them. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { push } from "../support/api.ts";
 import { eventually } from "../support/eventually.ts";
-import { admit, call, type GatewayProcess, ready, startGateway } from "../support/gateway.ts";
+import {
+  admit,
+  call,
+  DEV_KEY,
+  type GatewayProcess,
+  ready,
+  startGateway,
+} from "../support/gateway.ts";
 import { type JsonClient, loginJson } from "../support/json-client.ts";
+
+const run = promisify(execFile);
 
 let gateway: GatewayProcess;
 let controlUrl: string;
@@ -79,6 +90,26 @@ test("a message for a connected device arrives, and every step of its way can be
   const { steps } = await untilState(messageId, "DELIVERED");
   expect(steps.map(({ step }) => step)).toEqual(["accepted", "routed", "written", "acked"]);
   expect(steps[1]!.node).toBeTruthy();
+});
+
+test("trace prints the whole way of a delivered message with the time of each step", async () => {
+  using client = await join("traced");
+  const { messageId } = await mustArrive("traced", "hello");
+  const { deliverySequence } = await next(client);
+  client.send({ ack: { deliverySequence } });
+  await untilState(messageId, "DELIVERED");
+  const args = ["cmd/holdfast.ts", "trace", messageId, "--url", pushUrl, "--key", DEV_KEY];
+  const { stdout } = await run(process.execPath, args);
+  const [head, ...steps] = stdout.trim().split("\n");
+  expect(head).toBe(`traced: DELIVERED, delivery ${deliverySequence}, business test`);
+  expect(steps.map((line) => line.trim())).toEqual([
+    expect.stringMatching(/^[\d:.]{12} {2}accepted$/),
+    expect.stringMatching(/^\+\d+ ms {2}routed +node \S+, connection \S+, attempt 1$/),
+    expect.stringMatching(/^\+\d+ ms {2}written +node /),
+    expect.stringMatching(/^\+\d+ ms {2}acked +node /),
+    expect.stringMatching(/^\d+ ms {2}in all$/),
+  ]);
+  await expect(run(process.execPath, args.with(2, "nobody-sent-this"))).rejects.toThrow(/no such/);
 });
 
 test("200 messages accepted while a device is away arrive in order when it comes, and never again", async () => {

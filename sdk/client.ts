@@ -15,6 +15,9 @@ import { Rooms } from "./rooms.ts";
 import { type Status, statusChanged, statusOf } from "./status.ts";
 import type { Surroundings } from "./surroundings.ts";
 
+/** Of a login. */
+const MOST_BUSINESSES = 16;
+
 export interface ClientEvents {
   status: Status;
   /** Every message, of whichever business. */
@@ -111,10 +114,13 @@ export class HoldfastClient {
     const connectionId = this.#lastConnectionId;
     const resume =
       connectionId === "" ? {} : { resume: { connectionId, rooms: this.#rooms.resume() } };
-    const { handledUpTo } = this.#deliveries;
+    const { client } = this.#options;
+    const { handledUpTo: lastDeliverySequence } = this.#deliveries;
+    // Those that were asked for by now. Their servers hear that this device is online.
+    const businesses = [...this.#businesses.keys()].slice(0, MOST_BUSINESSES);
     return {
       case: "login",
-      value: { token, client: this.#options.client, lastDeliverySequence: handledUpTo, ...resume },
+      value: { token, client, lastDeliverySequence, businesses, ...resume },
     };
   }
 

@@ -17,6 +17,7 @@ import type { Link } from "../../sdk/transport.ts";
 import { rpcSubject } from "../../streams/subjects.ts";
 import { tokenOf } from "../access/fakes.ts";
 import { startNode, type TestNode } from "../access/node.ts";
+import { register } from "../access/uplink/businesses.ts";
 import { drain, kick, setRooms } from "../access/orders.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -38,6 +39,8 @@ describe.each([
 
   beforeEach(async () => {
     at = await startNode();
+    for (const business of ["chat", "closed", "none"]) await register(at, business, {});
+    await register(at, "log", { mode: "stream" });
     started = [at];
     live = [at];
     statuses = [];

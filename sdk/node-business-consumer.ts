@@ -1,0 +1,119 @@
+import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JsMsg,
+  jetstream,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
+
+export interface ConsumerOptions {
+  stream: string;
+  subject: string;
+  /** Shared by every instance, and remembered by the server; undefined: for this instance alone. */
+  durable: string | undefined;
+  /** How many messages may be under way with all instances. */
+  underWay: number;
+  /** A message that was not acknowledged for so long is given to another instance. */
+  ackWaitMs: number;
+  handle(message: JsMsg): Promise<void>;
+  /** A message was not handled, and comes again; or the stream could not be read, and is read again. */
+  failed(error: unknown): void;
+}
+
+const AGAIN_MS = 1_000;
+
+/** Reads a stream, acknowledging what was handled. Disposal waits for what is under way. */
+export class StreamConsumer implements AsyncDisposable {
+  readonly #nc: NatsConnection;
+  readonly #options: ConsumerOptions;
+  readonly #underWay = new Set<Promise<void>>();
+  #messages: ConsumerMessages | undefined;
+  #stopping = false;
+  #running: Promise<void> | undefined;
+
+  constructor(nc: NatsConnection, options: ConsumerOptions) {
+    this.#nc = nc;
+    this.#options = options;
+  }
+
+  /** Resolves when it reads. */
+  async start(): Promise<void> {
+    const consumer = await this.#open();
+    this.#running = this.#run(consumer);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping = true;
+    await this.#messages?.close();
+    await Promise.allSettled(this.#underWay);
+    await this.#running;
+  }
+
+  async #open(): Promise<Consumer> {
+    const { stream, subject, durable, underWay, ackWaitMs } = this.#options;
+    if (durable === undefined) {
+      const deliver = { deliver_policy: DeliverPolicy.All, filter_subjects: [subject] };
+      return jetstream(this.#nc).consumers.get(stream, deliver);
+    }
+    const jsm = await jetstreamManager(this.#nc);
+    await jsm.consumers.add(stream, {
+      durable_name: durable,
+      filter_subject: subject,
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      ack_wait: nanos(ackWaitMs),
+      max_ack_pending: underWay,
+    });
+    return jetstream(this.#nc).consumers.get(stream, durable);
+  }
+
+  async #run(first: Consumer): Promise<void> {
+    let consumer: Consumer | undefined = first;
+    while (!this.#stopping) {
+      try {
+        consumer ??= await this.#open();
+        await this.#read(consumer);
+      } catch (error) {
+        if (this.#stopping) return;
+        this.#options.failed(error);
+        await new Promise((again) => setTimeout(again, AGAIN_MS));
+      }
+      consumer = undefined;
+    }
+  }
+
+  async #read(consumer: Consumer): Promise<void> {
+    const { underWay, durable } = this.#options;
+    const messages = await consumer.consume({ max_messages: underWay });
+    this.#messages = messages;
+    if (this.#stopping) await messages.close();
+    for await (const message of messages) {
+      const handled = this.#handle(message);
+      if (durable === undefined || underWay === 1) {
+        await handled;
+        continue;
+      }
+      this.#underWay.add(handled);
+      void handled.then(() => this.#underWay.delete(handled));
+    }
+  }
+
+  /** Never rejects. */
+  async #handle(message: JsMsg): Promise<void> {
+    const { ackWaitMs, durable, handle, failed } = this.#options;
+    // A long handler keeps its message; one that is killed loses it to another instance.
+    const working = setInterval(() => message.working(), ackWaitMs / 2);
+    try {
+      await handle(message);
+      if (durable !== undefined) message.ack();
+    } catch (error) {
+      failed(error);
+      if (durable !== undefined) message.nak(AGAIN_MS);
+    } finally {
+      clearInterval(working);
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/** The subjects of the gateway that a business server uses. docs/BUSINESS.md has them for other languages. */
+
+export const UPLINK_STREAM = "HF_UPLINK";
+export const STATE_STREAM = "HF_STATE";
+/** A header: the business has the uplink, and answers later. */
+export const TAKEN_HEADER = "Holdfast-Taken";
+
+/** An id as one token of a subject: as it is when it is plain, else "-" and base64url. */
+export function token(id: string): string {
+  return /^[A-Za-z0-9_]{1,64}$/.test(id) ? id : `-${Buffer.from(id).toString("base64url")}`;
+}
+
+export const requestSubject = (app: string, business: string) =>
+  `hf.rpc.${token(app)}.${token(business)}`;
+
+export const storedSubject = (app: string, business: string) =>
+  `hf.up.${token(app)}.${token(business)}`;
+
+/** What `onState` may follow. */
+export type StateScope =
+  /** The devices that said at their login that they use this business. */
+  | "business"
+  /** Every device of the app. */
+  | "app"
+  /** Who enters and leaves the rooms of the app. */
+  | "rooms";
+
+export function stateFilter(app: string, business: string, scope: StateScope): string {
+  switch (scope) {
+    case "business":
+      return `hf.state.${token(app)}.business.${token(business)}.>`;
+    case "app":
+      return `hf.state.${token(app)}.conn.>`;
+    case "rooms":
+      return `hf.state.${token(app)}.room.>`;
+  }
+}

@@ -1,0 +1,347 @@
+/**
+ * For business servers on Node: take what clients send, know who is online, push.
+ *
+ *     await using shop = await openBusiness({ app: "demo", business: "shop", natsUrl, pushUrl, key });
+ *     await shop.register({ mode: "request" });
+ *     await shop.onUplink(async (uplink) => ({ text: `you said ${uplink.text}` }));
+ *     await shop.onState(async ({ device, event }) => console.log(device, event));
+ *     await shop.push.toDevices(["phone-1"], { text: "hello" });
+ *
+ * Any number of instances of a server share the work. docs/BUSINESS.md says how to do the same in
+ * another language.
+ */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { createClient, type Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter, createConnectTransport } from "@connectrpc/connect-node";
+import {
+  connect,
+  headers,
+  type Msg,
+  type NatsConnection,
+  type Subscription,
+} from "@nats-io/transport-node";
+import {
+  BusinessService,
+  type HandleUplinkRequest,
+  HandleUplinkRequestSchema,
+  type HandleUplinkResponse,
+  HandleUplinkResponseSchema,
+} from "../proto/gen/holdfast/business/v1/business_pb.ts";
+import {
+  Business_Mode,
+  Business_Protocol,
+  BusinessRegistryService,
+} from "../proto/gen/holdfast/business/v1/registry_pb.ts";
+import { payloadOf } from "./message.ts";
+import { StreamConsumer } from "./node-business-consumer.ts";
+import { Pusher, payloadInit } from "./node-business-push.ts";
+import {
+  requestSubject,
+  STATE_STREAM,
+  type StateScope,
+  stateFilter,
+  storedSubject,
+  TAKEN_HEADER,
+  token,
+  UPLINK_STREAM,
+} from "./node-business-subjects.ts";
+
+export interface BusinessServerOptions {
+  app: string;
+  business: string;
+  /** The push API, such as "http://127.0.0.1:8090". */
+  pushUrl: string;
+  /** API key of the app. */
+  key: string;
+  /** The gateway's NATS, such as "nats://127.0.0.1:4222". Unset: for servers that only push or are called. */
+  natsUrl?: string;
+  /** What went wrong and is tried again. Unset: written to standard error. */
+  failed?: (error: unknown) => void;
+}
+
+export interface Uplink {
+  readonly app: string;
+  readonly device: string;
+  /** "" for a device without a user. */
+  readonly user: string;
+  readonly connectionId: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly appVersion: string;
+  readonly address: string;
+  /** The client's own id of this uplink. */
+  readonly requestId: string;
+  readonly text: string | undefined;
+  readonly data: Uint8Array | undefined;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** It may have come before. */
+  readonly retransmit: boolean;
+  readonly receivedAt: Date;
+}
+
+/** Nothing: it was taken. Of stored uplinks nobody waits for the answer. */
+export type UplinkAnswer =
+  | { text: string }
+  | { data: Uint8Array }
+  | { refused: string }
+  | undefined;
+export type UplinkHandler = (uplink: Uplink) => Promise<UplinkAnswer> | UplinkAnswer;
+
+export interface StateEvent {
+  readonly event: "online" | "offline" | "enter" | "leave";
+  /** The same only for the same event. */
+  readonly id: string;
+  readonly device: string;
+  readonly user: string;
+  readonly connection: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly room: string;
+  /** Why it went offline: a close reason, or "node-down". */
+  readonly reason: string;
+  /** Unix ms. */
+  readonly at: number;
+  readonly durationMs: number;
+  /** Increases per device. */
+  readonly sequence: number;
+}
+
+export interface Registration {
+  mode: "stream" | "request" | "rpc";
+  /** Of mode `rpc`. */
+  url?: string;
+  grpc?: boolean;
+  ordered?: boolean;
+  timeoutMs?: number;
+}
+
+const MODES = {
+  stream: Business_Mode.STREAM,
+  request: Business_Mode.REQUEST,
+  rpc: Business_Mode.RPC,
+};
+const ACK_WAIT_MS = 10_000;
+const STORED_UNDER_WAY = 256;
+/** An answer that takes longer is announced, so that the client knows that its uplink has arrived. */
+const TAKEN_AFTER_MS = 50;
+
+/** @throws when NATS cannot be reached, or a server of it refuses the credentials. */
+export async function openBusiness(options: BusinessServerOptions): Promise<BusinessServer> {
+  const { natsUrl, app, business } = options;
+  const nc =
+    natsUrl === undefined
+      ? undefined
+      : await connect({
+          servers: natsUrl,
+          name: `business ${app} ${business}`,
+          maxReconnectAttempts: -1,
+        });
+  return new BusinessServer(options, nc);
+}
+
+export class BusinessServer implements AsyncDisposable {
+  readonly push: Pusher;
+  readonly #options: BusinessServerOptions;
+  readonly #nc: NatsConnection | undefined;
+  readonly #registry;
+  readonly #consumers: StreamConsumer[] = [];
+  readonly #subscriptions: Subscription[] = [];
+  readonly #answering = new Set<Promise<void>>();
+
+  constructor(options: BusinessServerOptions, nc: NatsConnection | undefined) {
+    const { app, business, pushUrl, key } = options;
+    const authorize: Interceptor = (next) => (request) => {
+      request.header.set("Authorization", `Bearer ${key}`);
+      return next(request);
+    };
+    const interceptors = [authorize];
+    const transport = createConnectTransport({ baseUrl: pushUrl, httpVersion: "2", interceptors });
+    this.#options = options;
+    this.#nc = nc;
+    this.push = new Pusher(transport, app, business);
+    this.#registry = createClient(BusinessRegistryService, transport);
+  }
+
+  /** Says how the business wants its uplinks. Replaces what was registered before. */
+  async register({
+    mode,
+    url = "",
+    grpc,
+    ordered = false,
+    timeoutMs,
+  }: Registration): Promise<void> {
+    const { app, business } = this.#options;
+    await this.#registry.setBusiness({
+      app,
+      business: {
+        business,
+        mode: MODES[mode],
+        url,
+        protocol: grpc ? Business_Protocol.GRPC : Business_Protocol.CONNECT,
+        ordered,
+        ...(timeoutMs !== undefined && { timeoutMs }),
+      },
+    });
+  }
+
+  /**
+   * Takes uplinks, in the way the business is registered for. Of mode `stream`, one whose handler
+   * throws comes again, and the business pushes what it has to say; of mode `request` it is refused.
+   */
+  async onUplink(handler: UplinkHandler): Promise<void> {
+    const { app, business } = this.#options;
+    const { business: registered } = await this.#registry.getBusiness({ app, business });
+    switch (registered?.mode) {
+      case Business_Mode.STREAM:
+        return this.#consumeUplinks(handler);
+      case Business_Mode.REQUEST:
+        return this.#answerRequests(handler);
+      default:
+        throw new TypeError(`business ${business} is called by RPC: serve uplinkListener(handler)`);
+    }
+  }
+
+  /**
+   * Follows who comes and goes. By default the instances of the server share the events, one at a time
+   * and so in order; with `everyInstance`, each instance is given all of them, from 24 hours ago on.
+   */
+  async onState(
+    handler: (event: StateEvent) => Promise<void> | void,
+    options: { scope?: StateScope; everyInstance?: boolean } = {},
+  ): Promise<void> {
+    const { app, business } = this.#options;
+    const { scope = "business", everyInstance = false } = options;
+    await this.#consume({
+      stream: STATE_STREAM,
+      subject: stateFilter(app, business, scope),
+      durable: everyInstance ? undefined : `state_${scope}_${token(app)}_${token(business)}`,
+      underWay: everyInstance ? STORED_UNDER_WAY : 1,
+      ackWaitMs: ACK_WAIT_MS,
+      failed: (error) => this.#failed(error),
+      handle: async (message) => {
+        await handler(message.json<StateEvent>());
+      },
+    });
+  }
+
+  /** Finishes what is under way. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#consumers.map((consumer) => consumer[Symbol.asyncDispose]()));
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
+    await Promise.all(this.#answering);
+    await this.#nc?.drain();
+  }
+
+  async #consumeUplinks(handler: UplinkHandler): Promise<void> {
+    const { app, business } = this.#options;
+    await this.#consume({
+      stream: UPLINK_STREAM,
+      subject: storedSubject(app, business),
+      durable: `up_${token(app)}_${token(business)}`,
+      underWay: STORED_UNDER_WAY,
+      ackWaitMs: ACK_WAIT_MS,
+      failed: (error) => this.#failed(error),
+      handle: async (message) => {
+        await handler(uplinkOf(fromBinary(HandleUplinkRequestSchema, message.data)));
+      },
+    });
+  }
+
+  async #answerRequests(handler: UplinkHandler): Promise<void> {
+    const { app, business } = this.#options;
+    const nc = this.#broker();
+    const callback = (error: Error | null, message: Msg) => {
+      if (error) {
+        this.#failed(error);
+        return;
+      }
+      const answering = this.#answer(message, handler);
+      this.#answering.add(answering);
+      void answering.then(() => this.#answering.delete(answering));
+    };
+    const subject = requestSubject(app, business);
+    this.#subscriptions.push(nc.subscribe(subject, { queue: token(business), callback }));
+    // From here on the server has the subscription.
+    await nc.flush();
+  }
+
+  /** Never rejects. */
+  async #answer(message: Msg, handler: UplinkHandler): Promise<void> {
+    const taken = setTimeout(() => {
+      const said = headers();
+      said.set(TAKEN_HEADER, "1");
+      message.respond(undefined, { headers: said });
+    }, TAKEN_AFTER_MS);
+    let response: HandleUplinkResponse;
+    try {
+      response = await responseOf(handler, fromBinary(HandleUplinkRequestSchema, message.data));
+    } catch (error) {
+      this.#failed(error);
+      response = create(HandleUplinkResponseSchema, { refused: "the business has failed" });
+    }
+    clearTimeout(taken);
+    message.respond(toBinary(HandleUplinkResponseSchema, response));
+  }
+
+  async #consume(options: ConstructorParameters<typeof StreamConsumer>[1]): Promise<void> {
+    const consumer = new StreamConsumer(this.#broker(), options);
+    await consumer.start();
+    this.#consumers.push(consumer);
+  }
+
+  #broker(): NatsConnection {
+    if (this.#nc === undefined) throw new TypeError("natsUrl: must be set for this");
+    return this.#nc;
+  }
+
+  #failed(error: unknown): void {
+    const { failed, business } = this.#options;
+    if (failed === undefined) process.stderr.write(`business ${business}: ${String(error)}\n`);
+    else failed(error);
+  }
+}
+
+/** For a business of mode `rpc`: give it to a `node:http` or `node:http2` server. */
+export function uplinkListener(handler: UplinkHandler) {
+  return connectNodeAdapter({
+    routes(router) {
+      router.service(BusinessService, {
+        handleUplink: (request) => responseOf(handler, request),
+      });
+    },
+  });
+}
+
+async function responseOf(
+  handler: UplinkHandler,
+  request: HandleUplinkRequest,
+): Promise<HandleUplinkResponse> {
+  const answer = await handler(uplinkOf(request));
+  if (answer === undefined) return create(HandleUplinkResponseSchema);
+  if ("refused" in answer) {
+    return create(HandleUplinkResponseSchema, { refused: answer.refused || "refused" });
+  }
+  const payload =
+    "text" in answer ? payloadInit(answer.text, undefined) : payloadInit(undefined, answer.data);
+  return create(HandleUplinkResponseSchema, { payload });
+}
+
+function uplinkOf(request: HandleUplinkRequest): Uplink {
+  const { app, device, user, connectionId, node, client, address } = request;
+  const { requestId, payload, metadata, retransmit, receivedAtMs } = request;
+  return {
+    app,
+    device,
+    user,
+    connectionId,
+    node,
+    platform: client?.platform ?? "",
+    appVersion: client?.appVersion ?? "",
+    address,
+    requestId,
+    ...payloadOf(payload),
+    metadata,
+    retransmit,
+    receivedAt: new Date(Number(receivedAtMs)),
+  };
+}

@@ -96,6 +96,7 @@ describe("a server that was set up before", () => {
       "HF_ROOM: allow_direct none → true",
       "HF_ROOM: max_msgs_per_subject 5 → 1000",
       "HF_ROOM: republish none → dest=hf.chan.live.> src=hf.chan.in.>",
+      "HF_STATE: max_bytes 67108864 → 100000000",
       "HF_UPLINK: max_bytes 67108864 → 100000000",
     ]);
     expect((await jsm.streams.info("HF_LOG_0")).config.max_bytes).toBe(1e8);

@@ -33,11 +33,16 @@ export function staleBecause(root, { production }) {
   for (const [path, entry] of Object.entries(wanted)) {
     const missing = installed[path] === undefined;
     if (missing && production && (entry.dev || entry.devOptional)) continue;
-    if (missing ? !entry.optional : !isDeepStrictEqual(installed[path], entry)) {
+    if (missing ? !entry.optional : !sameRelease(installed[path], entry)) {
       return `${path.replace(/^node_modules\//, "")} is ${missing ? "missing" : "out of date"}`;
     }
   }
   return undefined;
+}
+
+/** Whether the files are the same; what needs them, and so npm's flags, may have changed. */
+function sameRelease(installed, wanted) {
+  return installed.version === wanted.version && installed.integrity === wanted.integrity;
 }
 
 export async function ensureInstalled(root, scope) {

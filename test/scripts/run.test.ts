@@ -98,6 +98,15 @@ test("what only development needs is installed when it is first needed, and stay
   expect(await clone.npmCalls()).toBe(2);
 });
 
+test("a dependency that only changed its purpose is not installed again", async () => {
+  await using clone = await project();
+  await clone.run(["hello.ts"]);
+  const lock = JSON.parse(await readFile(clone.at("package-lock.json"), "utf8"));
+  lock.packages["node_modules/thing"].dev = true;
+  await writeFile(clone.at("package-lock.json"), JSON.stringify(lock));
+  expect((await clone.run(["hello.ts"])).stderr).toBe("");
+});
+
 test("two commands started at the same time install only once", async () => {
   await using clone = await project();
 

@@ -13,7 +13,7 @@ import { HoldfastError } from "../../internal/status/errors.ts";
 import { openBus } from "../bus.ts";
 import { forRole, type RoleContext, type Running } from "../role.ts";
 import { VERSION } from "../version.ts";
-import { exposeAccessMetrics } from "./metrics.ts";
+import { exposeAccessMetrics, exposeBusinesses } from "./metrics.ts";
 import { defaultNodeName } from "./node-name.ts";
 import { runWorkers } from "./workers.ts";
 
@@ -65,6 +65,7 @@ async function runNode(context: RoleContext): Promise<Running> {
     }),
   );
   exposeAccessMetrics(registry, metrics, () => logAppender.backlog);
+  exposeBusinesses(registry, node);
   for (const { protocol, url } of node.listeners) {
     announceListening(log, { transport: protocol, address: url });
   }

@@ -1,6 +1,39 @@
-import { Counter, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import type { AccessMetrics } from "../../internal/access/metrics.ts";
+import type { AccessNode } from "../../internal/access/service.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
+
+/** What became of the uplinks of each registered business. */
+export function exposeBusinesses(registry: Registry, node: Pick<AccessNode, "businesses">): void {
+  const uplinks = "holdfast_access_business_uplinks_total";
+  new Counter({
+    name: uplinks,
+    help: 'Uplinks of a business by outcome; outcome "uplinks" counts them all',
+    labelNames: ["app", "business", "outcome"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { app, business, counters } of node.businesses()) {
+        for (const [outcome, count] of Object.entries(counters)) {
+          this.inc({ app, business, outcome }, count);
+        }
+      }
+    },
+  });
+  const underWay = "holdfast_access_business_uplinks_under_way";
+  new Gauge({
+    name: underWay,
+    help: "Uplinks of a business without an answer",
+    labelNames: ["app", "business"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { app, business, underWay: count } of node.businesses()) {
+        this.set({ app, business }, count);
+      }
+    },
+  });
+}
 
 export function exposeAccessMetrics(
   registry: Registry,

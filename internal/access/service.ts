@@ -22,7 +22,7 @@ import { RoomZones } from "./room-zones.ts";
 import { Rooms } from "./rooms.ts";
 import type { NodeState, TokenVerifier } from "./services.ts";
 import { SessionTable } from "./session-table.ts";
-import type { BusinessCounters } from "./uplink/counters.ts";
+import type { BusinessStatistics } from "./uplink/counters.ts";
 import { Lanes } from "./uplink/lanes.ts";
 import { Uplinks } from "./uplink/uplinks.ts";
 
@@ -58,7 +58,7 @@ export interface AccessNode extends AsyncDisposable {
   /** Whether it takes logins. */
   ready(): boolean;
   /** The registered businesses, and what was counted for each. */
-  businesses(): Iterable<{ app: string; business: string; counters: BusinessCounters }>;
+  businesses(): Iterable<BusinessStatistics>;
 }
 
 type EndpointInit = NodeStatus["endpoints"][number];

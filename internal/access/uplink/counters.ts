@@ -23,6 +23,14 @@ export interface BusinessCounters {
   tooFast: number;
 }
 
+export interface BusinessStatistics {
+  readonly app: string;
+  readonly business: string;
+  /** Uplinks without an answer. */
+  readonly underWay: number;
+  readonly counters: Readonly<BusinessCounters>;
+}
+
 export function newBusinessCounters(): BusinessCounters {
   return {
     uplinks: 0,

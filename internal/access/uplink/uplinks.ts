@@ -13,7 +13,7 @@ import type { SessionLimits } from "../limits.ts";
 import type { AccessMetrics } from "../metrics.ts";
 import type { Session } from "../session.ts";
 import { AnswerWindows } from "./answer-window.ts";
-import { type BusinessCounters, count } from "./counters.ts";
+import { type BusinessStatistics, count } from "./counters.ts";
 import { Dialogue } from "./dialogue.ts";
 import { answerAtOnce, Exchange } from "./exchange.ts";
 import type { Lane } from "./lane.ts";
@@ -43,7 +43,7 @@ export class Uplinks {
   }
 
   /** The registered businesses, and what was counted for them. */
-  get businesses(): Iterable<{ app: string; business: string; counters: BusinessCounters }> {
+  get businesses(): Iterable<BusinessStatistics> {
     return this.#options.lanes;
   }
 

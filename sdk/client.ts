@@ -12,6 +12,7 @@ import type { ResolvedOptions } from "./options.ts";
 import { Requests } from "./requests.ts";
 import type { Room } from "./room.ts";
 import { Rooms } from "./rooms.ts";
+import { SavedPosition } from "./saved-position.ts";
 import { type Status, statusChanged, statusOf } from "./status.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -60,11 +61,17 @@ export class HoldfastClient {
     const send = (body: ClientBody) => this.#connection.send(body);
     this.#requests = new Requests(surroundings, send);
     this.#rooms = new Rooms(send, (handling) => this.#watch(handling));
-    this.#deliveries = new Deliveries(0n, (deliverySequence) => {
+    const acknowledge = (deliverySequence: bigint) => {
       send({ case: "ack", value: { deliverySequence } });
-    });
+    };
+    const store = options.deliveries;
+    const position =
+      store && new SavedPosition(store, acknowledge, (error) => this.#emit("error", error));
+    this.#deliveries = new Deliveries(0n, (sequence) =>
+      position === undefined ? acknowledge(sequence) : position.save(sequence),
+    );
     // Later, so that handlers registered right after `connect` hear of everything.
-    queueMicrotask(() => this.#connection.start());
+    queueMicrotask(() => void this.#start(position));
   }
 
   get status(): Status {
@@ -108,6 +115,11 @@ export class HoldfastClient {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #start(position: SavedPosition | undefined): Promise<void> {
+    if (position !== undefined) this.#deliveries.restore(await position.load());
+    this.#connection.start();
   }
 
   #login(token: string): ClientBody {

@@ -22,6 +22,11 @@ export class Deliveries {
     this.#acknowledge = acknowledge;
   }
 
+  /** An earlier run of the application has handled everything up to here. */
+  restore(handledUpTo: bigint): void {
+    if (handledUpTo > this.#handledUpTo) this.#handledUpTo = handledUpTo;
+  }
+
   /** For Login.last_delivery_sequence. */
   get handledUpTo(): bigint {
     return this.#handledUpTo;

@@ -1,5 +1,6 @@
 import { type Admit, admitByCallback, admitByHttp, type ClientInfo } from "./admission.ts";
 import { type Backoff, DEFAULT_BACKOFF } from "./backoff.ts";
+import type { DeliveryStore } from "./delivery-store.ts";
 import { type Encoding, protoEncoding } from "./encoding.ts";
 import { HoldfastSdkError } from "./error.ts";
 import { checkId } from "./id.ts";
@@ -13,6 +14,11 @@ interface CommonOptions {
   transports?: readonly Transport[];
   /** Default: binary. */
   encoding?: Encoding;
+  /**
+   * Remembers over restarts which must-arrive messages were handled. Without, a message that was
+   * handled but not acknowledged comes once more after a restart.
+   */
+  deliveries?: DeliveryStore;
   /** Waits between attempts to connect. Default: up to 0.5 s at first, at most 30 s. */
   backoff?: Backoff;
   /** For Admit, and for opening a connection. Default: 10 s. */
@@ -44,6 +50,7 @@ export interface ResolvedOptions {
   transports: readonly Transport[];
   encoding: Encoding;
   backoff: Backoff;
+  deliveries: DeliveryStore | undefined;
   connectTimeoutMs: number;
   loginTimeoutMs: number;
 }
@@ -64,6 +71,7 @@ export function resolveOptions(options: ConnectOptions): ResolvedOptions {
     transports,
     encoding: options.encoding ?? protoEncoding,
     backoff: options.backoff ?? DEFAULT_BACKOFF,
+    deliveries: options.deliveries,
     connectTimeoutMs: options.connectTimeoutMs ?? DEFAULT_TIMEOUT_MS,
     loginTimeoutMs: options.loginTimeoutMs ?? DEFAULT_TIMEOUT_MS,
   };

@@ -17,8 +17,8 @@ import type { Link } from "../../sdk/transport.ts";
 import { rpcSubject } from "../../streams/subjects.ts";
 import { tokenOf } from "../access/fakes.ts";
 import { startNode, type TestNode } from "../access/node.ts";
-import { register } from "../access/uplink/businesses.ts";
 import { drain, kick, setRooms } from "../access/orders.ts";
+import { register } from "../access/uplink/businesses.ts";
 import { eventually } from "../support/eventually.ts";
 
 const LOBBY = { kind: "room", app: "shop", id: "lobby" } as const;

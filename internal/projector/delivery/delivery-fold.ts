@@ -104,7 +104,7 @@ export class DeliveryFold {
     if (state.live) this.#attend(inbox, nowMs);
   }
 
-  acked(sequence: number, { incarnation, acks }: Acked, nowMs: number): void {
+  acked(sequence: number, { incarnation, acks }: Acked, atMs: number, nowMs: number): void {
     const state = this.#state;
     for (const { app, device, deliverySequence, connection } of acks) {
       const inbox = state.inboxes.get(groupKey(app, device));
@@ -114,6 +114,7 @@ export class DeliveryFold {
       }
       const ack = {
         recordSequence: sequence,
+        atMs,
         deliverySequence: Number(deliverySequence),
         node: incarnation,
         connection: connectionId(incarnation, Number(connection)),

@@ -104,8 +104,9 @@ export class PartitionDelivery {
   /** A record of the log. `message` bytes of it are copied. */
   record(sequence: number, { body, atMs }: LogRecord): void {
     const now = this.#options.clock.now();
-    if (body.case === "accepted") this.#fold.accepted(sequence, body.value, Number(atMs), now);
-    else if (body.case === "acked") this.#fold.acked(sequence, body.value, now);
+    const at = Number(atMs);
+    if (body.case === "accepted") this.#fold.accepted(sequence, body.value, at, now);
+    else if (body.case === "acked") this.#fold.acked(sequence, body.value, at, now);
     else return;
     this.#planFlush();
   }

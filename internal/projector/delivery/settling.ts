@@ -6,6 +6,8 @@ import type { DeliveryState } from "./state.ts";
 export interface DeviceAck {
   /** The log sequence of its record. */
   recordSequence: number;
+  /** Unix ms, by the node's clock: when the record was made. */
+  atMs: number;
   deliverySequence: number;
   node: string;
   connection: string;
@@ -22,6 +24,9 @@ export function acknowledge(
   nowMs: number,
 ): void {
   const { deliverySequence } = ack;
+  // What a former owner let expire is read again with its record, and a later message's
+  // acknowledgement covers it without its ever having been sent.
+  expire(state, inbox, Math.min(ack.atMs, nowMs));
   const oldest = inbox.entries[0];
   if (oldest === undefined || deliverySequence < oldest.sequence) {
     state.counters.repeatedAcks += 1;

@@ -81,7 +81,7 @@ export class SimOwner {
     if (body.case === "accepted") {
       this.delivery.accepted(sequence, body.value, Number(record.atMs), world.now);
     } else if (body.case === "acked") {
-      this.delivery.acked(sequence, body.value, world.now);
+      this.delivery.acked(sequence, body.value, Number(record.atMs), world.now);
     }
     for (const effect of this.#routeEffects.splice(0)) {
       if (effect.kind === "route") {

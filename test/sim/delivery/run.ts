@@ -101,14 +101,22 @@ function verdict({
   owner,
   violations,
   mailbox,
+  receipts,
 }: DeliveryCluster): string[] {
   const wrong = [...violations];
   const handled = new Map(
     devices.map(({ name, handled }) => [name, new Set(handled.map((one) => one.messageId))]),
   );
+  const saidDelivered = new Set(
+    receipts
+      .filter(({ steps }) => steps.some(({ step }) => step === "acked"))
+      .map((r) => r.messageId),
+  );
   for (const { device, messageId, sequence, expiresAtMs } of accepted) {
-    if (handled.get(device)?.has(messageId) || expiresAtMs <= world.now) continue;
-    wrong.push(`${messageId} (${sequence}) for ${device} was lost`);
+    if (handled.get(device)?.has(messageId)) continue;
+    if (expiresAtMs > world.now) wrong.push(`${messageId} (${sequence}) for ${device} was lost`);
+    if (saidDelivered.has(messageId))
+      wrong.push(`${messageId} is said to be delivered, and is not`);
   }
   for (const { name, handled: all } of devices) {
     for (const [index, { sequence, messageId }] of all.entries()) {

@@ -50,7 +50,7 @@ export async function openBus(role: string, context: RoleContext): Promise<Bus> 
       events,
       signal: context.signal,
     });
-    followLink(connection, log.child({ connection: name }));
+    followLink(connection, log.child({ connection: name }), context.signal);
     return connection;
   };
   const connection = owned.use(await another(role));
@@ -78,8 +78,9 @@ async function layOut(connection: Connection, config: Config, log: Logger): Prom
   return { partitions, logStreams };
 }
 
-function followLink({ link }: Connection, log: Logger): void {
+function followLink({ link }: Connection, log: Logger, stopping: AbortSignal): void {
   link.watch((connected) => {
+    if (stopping.aborted) return; // its end is ours
     if (connected) log.info("connected to NATS again");
     else log.warn("lost the connection to NATS");
   });

@@ -84,6 +84,8 @@ export interface Lease {
  */
 export interface Checkpoint {
   sequence: number;
+  /** How far its owner had read by then, which may be further: what is still to be delivered is read again. */
+  read: number;
   owner: string;
   /** The number of the newest record of each incarnation. */
   numbers: Record<string, number>;

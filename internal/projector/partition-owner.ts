@@ -198,7 +198,7 @@ export class PartitionOwner {
       this.#routes.known(key, revision, value);
     }
     for (const { key, revision, value } of users) this.#users.known(key, revision, value);
-    await this.#delivery.load();
+    await this.#delivery.load(checkpoint.value?.read ?? 0);
     if (this.#hasStopped()) return;
     this.#stage = "catching-up";
     this.#timer = this.#options.clock.every(CHECKPOINT_EVERY_MS, () => this.#tick());
@@ -335,7 +335,8 @@ export class PartitionOwner {
   #moveCheckpoint(): void {
     const { id, buckets } = this.#options;
     const { position } = this.#table;
-    const progress = { ...this.#table.progress(), sequence: this.delivery.checkpoint(position) };
+    const sequence = this.delivery.checkpoint(position);
+    const progress = { ...this.#table.progress(), sequence, read: position };
     this.#checkpointing = true;
     const written = (then: () => void) =>
       this.#state.tell([], () => this.#routes.flushed(() => this.#users.flushed(then)));

@@ -112,7 +112,7 @@ async function claimCheckpoint({
   allowed,
 }: LoadOptions): Promise<{ key: string; value: Checkpoint; revision: number }> {
   const key = partitionKey(partition);
-  let checkpoint: Checkpoint = { sequence: 0, owner: id, numbers: {}, dead: {} };
+  let checkpoint: Checkpoint = { sequence: 0, read: 0, owner: id, numbers: {}, dead: {} };
   let expected = 0;
   for await (const entry of buckets.checkpoint.list(key)) {
     expected = entry.revision;

@@ -57,13 +57,15 @@ export function deliveriesOf(receipts: readonly Receipt[], nowMs: number): Deliv
   for (const receipt of receipts) {
     const known = byDevice.get(receipt.device);
     if (known === undefined) {
-      byDevice.set(receipt.device, { ...receipt, steps: [...receipt.steps] });
+      byDevice.set(receipt.device, structuredClone(receipt));
       continue;
     }
     known.sequence = Math.max(known.sequence, receipt.sequence);
     known.expiresAtMs = Math.max(known.expiresAtMs, receipt.expiresAtMs);
     for (const step of receipt.steps) {
-      if (!known.steps.some((other) => isSame(other, step))) known.steps.push(step);
+      const same = known.steps.find((other) => isSame(other, step));
+      if (same === undefined) known.steps.push(step);
+      else same.at = Math.min(same.at, step.at);
     }
   }
   return [...byDevice.values()]
@@ -90,9 +92,10 @@ function deliveryOf(receipt: Receipt, nowMs: number): DeliveryInit {
   };
 }
 
+/** What came first holds: an owner that takes over may tell of the end again, later and otherwise. */
 function stateOf(steps: readonly ReceiptStep[]): State {
-  if (has(steps, "acked")) return State.DELIVERED;
-  if (has(steps, "expired")) return State.EXPIRED;
+  const end = steps.find(({ step }) => step === "acked" || step === "expired");
+  if (end !== undefined) return end.step === "acked" ? State.DELIVERED : State.EXPIRED;
   if (has(steps, "refused") && !has(steps, "accepted")) return State.REFUSED;
   return has(steps, "mailed") ? State.WAITING : State.ACCEPTED;
 }

@@ -70,6 +70,11 @@ export class DeliveryFold {
 
   // What is found stored, before the log is read.
 
+  /** An earlier owner has read the log up to here, and has told of what it did by then. */
+  readBefore(sequence: number): void {
+    this.#state.toldUpTo = sequence;
+  }
+
   /** A message that is in the mailbox. */
   mailFound(header: MailHeader, nowMs: number): void {
     const inbox = this.#inbox(header.app, header.device, nowMs);

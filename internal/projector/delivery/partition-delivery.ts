@@ -84,9 +84,13 @@ export class PartitionDelivery {
     return this.#fold;
   }
 
-  /** Reads what waits in the mailbox. @throws HoldfastError when it cannot be read. */
-  async load(): Promise<void> {
+  /**
+   * Reads what waits in the mailbox. `readBefore`: how far an earlier owner has read the log.
+   * @throws HoldfastError when it cannot be read.
+   */
+  async load(readBefore: number): Promise<void> {
     const { partition, clock, stores } = this.#options;
+    this.#fold.readBefore(readBefore);
     for await (const { key, value, revision } of stores.full.list(
       routePartitionFilter(partition),
     )) {

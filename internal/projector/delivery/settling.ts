@@ -38,7 +38,9 @@ export function acknowledge(
     if (entry.mailedAs > 0) inbox.doneMail.push(entry.mailedAs);
     state.release(entry);
     state.counters.delivered += 1;
-    state.receipt(inbox, entry, { step: "acked", at: nowMs, node, connection });
+    if (ack.recordSequence > state.toldUpTo) {
+      state.receipt(inbox, entry, { step: "acked", at: nowMs, node, connection });
+    }
   }
   inbox.attempt = 0;
   inbox.earlyRetries = 0;

@@ -67,6 +67,8 @@ export class DeliveryState {
     repeatedAcks: 0,
   };
   effects: DeliveryEffect[] = [];
+  /** What was acknowledged up to this log sequence has its receipts already. */
+  toldUpTo = 0;
   /** The log was read to its end: what follows from it may be done. */
   live = false;
 

@@ -40,7 +40,7 @@ export class DeliveryCluster {
   owner: SimOwner | undefined;
 
   // What the buckets hold.
-  checkpoint: Progress = { sequence: 0, numbers: {}, dead: {} };
+  checkpoint: Progress & { read: number } = { sequence: 0, read: 0, numbers: {}, dead: {} };
   readonly routes = new Map<string, Route>();
   readonly marks = new Set<string>();
 

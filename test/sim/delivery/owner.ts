@@ -38,6 +38,7 @@ export class SimOwner {
       const { connection: id, node } = found.route;
       return { id, node, counter: found.counter };
     }, cluster.limits);
+    this.delivery.readBefore(checkpoint.read);
     for (const device of marks) this.delivery.markFound("demo", device, world.now);
     for (const mail of mailbox.mails) this.delivery.mailFound(mail, world.now);
     this.#last = log.last;
@@ -117,7 +118,7 @@ export class SimOwner {
     if (sequence < this.cluster.checkpoint.sequence) {
       this.cluster.violate("the checkpoint went back");
     }
-    this.cluster.checkpoint = { ...progress, sequence };
+    this.cluster.checkpoint = { ...progress, sequence, read: this.table.position };
   }
 
   #carryOut(): void {

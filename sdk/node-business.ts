@@ -113,6 +113,9 @@ export interface Registration {
   grpc?: boolean;
   ordered?: boolean;
   timeoutMs?: number;
+  /** Uplinks under way at once, for each access node, and how many more may wait. */
+  concurrency?: number;
+  queue?: number;
 }
 
 const MODES = {
@@ -163,14 +166,9 @@ export class BusinessServer implements AsyncDisposable {
   }
 
   /** Says how the business wants its uplinks. Replaces what was registered before. */
-  async register({
-    mode,
-    url = "",
-    grpc,
-    ordered = false,
-    timeoutMs,
-  }: Registration): Promise<void> {
+  async register(registration: Registration): Promise<void> {
     const { app, business } = this.#options;
+    const { mode, url = "", grpc, ordered = false, timeoutMs, concurrency, queue } = registration;
     await this.#registry.setBusiness({
       app,
       business: {
@@ -180,6 +178,8 @@ export class BusinessServer implements AsyncDisposable {
         protocol: grpc ? Business_Protocol.GRPC : Business_Protocol.CONNECT,
         ordered,
         ...(timeoutMs !== undefined && { timeoutMs }),
+        ...(concurrency !== undefined && { concurrency }),
+        ...(queue !== undefined && { queue }),
       },
     });
   }

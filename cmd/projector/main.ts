@@ -42,7 +42,12 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
   );
   await projector.start();
   exposeNumbers(context.registry, "projector", {
-    gauges: () => ({ partitions: projector.owned.length, backlog: projector.backlog }),
+    gauges: () => ({
+      partitions: projector.owned.length,
+      backlog: projector.backlog,
+      ...projector.deliveryGauges,
+    }),
+    counters: () => ({ ...projector.counters }),
   });
   const ready = () => projector.ready;
   const running = started.move();

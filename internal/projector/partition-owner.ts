@@ -17,6 +17,7 @@ import {
   type DeliveryStores,
   PartitionDelivery,
 } from "./delivery/partition-delivery.ts";
+import type { DeliveryCounters } from "./delivery/state.ts";
 import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
 import { type Device, RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
@@ -49,6 +50,7 @@ export interface PartitionOwnerOptions {
   reader: LogReader;
   buckets: Buckets;
   delivery: DeliveryStores;
+  counters: DeliveryCounters;
   messages: Messages;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;

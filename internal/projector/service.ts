@@ -22,6 +22,7 @@ import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Assignment } from "./assignment.ts";
 import type { DeliveryStores } from "./delivery/partition-delivery.ts";
+import { newDeliveryCounters } from "./delivery/state.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { Hearing, TICK_MS } from "./hearing.ts";
 import { NodeLiveness } from "./node-liveness.ts";
@@ -60,6 +61,8 @@ export class Projector {
   readonly #assignment: Assignment;
   readonly #hearing: Hearing;
   readonly #liveness: NodeLiveness;
+  /** Of must-arrive messages, in all the partitions it ever owned. */
+  readonly counters = newDeliveryCounters();
   readonly #beat: Uint8Array;
   #subscriptions: Subscription[] = [];
   #timer: Timer | undefined;
@@ -75,7 +78,7 @@ export class Projector {
     this.#beat = toBinary(ProjectorBeatSchema, create(ProjectorBeatSchema, { projector: id }));
     this.#seats = Array.from(
       { length: options.partitions },
-      (_, partition) => new Seat({ ...options, partition }),
+      (_, partition) => new Seat({ ...options, partition, counters: this.counters }),
     );
   }
 
@@ -96,6 +99,19 @@ export class Projector {
   /** Puts that wait for an acknowledgement, over all partitions. */
   get backlog(): number {
     return this.#seats.reduce((sum, { live }) => sum + (live?.backlog ?? 0), 0);
+  }
+
+  /** Of must-arrive messages, in the partitions it owns now. */
+  get deliveryGauges(): { undeliveredDevices: number; oldestUnacknowledgedMs: number } {
+    const now = this.#options.clock.now();
+    let undeliveredDevices = 0;
+    let oldestUnacknowledgedMs = 0;
+    for (const { live } of this.#seats) {
+      undeliveredDevices += live?.delivery.devices ?? 0;
+      const age = live?.delivery.oldestAgeMs(now) ?? 0;
+      oldestUnacknowledgedMs = Math.max(oldestUnacknowledgedMs, age);
+    }
+    return { undeliveredDevices, oldestUnacknowledgedMs };
   }
 
   async start(): Promise<void> {

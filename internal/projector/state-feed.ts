@@ -21,13 +21,13 @@ interface Held {
  * next, who tells the same again under the same ids, and the stream drops what it has already.
  */
 export class StateFeed {
-  readonly #appender: Appender;
+  readonly #appender: Pick<Appender, "append">;
   #held: Held[] = [];
   /** The first that is still held. */
   #head = 0;
   #closed = false;
 
-  constructor(appender: Appender) {
+  constructor(appender: Pick<Appender, "append">) {
     this.#appender = appender;
   }
 

@@ -24,6 +24,7 @@ import {
   type DeliveryCounters,
   type DeliveryLimits,
   DeliveryState,
+  newDeliveryCounters,
 } from "./state.ts";
 
 /** Below this part of its bound, a full mailbox takes messages again. */
@@ -32,8 +33,13 @@ const REOPEN_BELOW = 0.9;
 export class DeliveryFold {
   readonly #state: DeliveryState;
 
-  constructor(connectionOf: ConnectionOf, limits: Partial<DeliveryLimits> = {}) {
-    this.#state = new DeliveryState(connectionOf, { ...DELIVERY_LIMITS, ...limits });
+  /** `counters` may be shared by the folds of several partitions. */
+  constructor(
+    connectionOf: ConnectionOf,
+    limits: Partial<DeliveryLimits> = {},
+    counters: DeliveryCounters = newDeliveryCounters(),
+  ) {
+    this.#state = new DeliveryState(connectionOf, { ...DELIVERY_LIMITS, ...limits }, counters);
   }
 
   get counters(): Readonly<DeliveryCounters> {

@@ -21,7 +21,7 @@ import { HoldfastError } from "../../status/errors.ts";
 import { KeyWriter, type WriteFailure } from "../key-writer.ts";
 import { DeliveryFold } from "./delivery-fold.ts";
 import type { DeliveryEffect } from "./effects.ts";
-import type { ConnectionOf } from "./state.ts";
+import type { ConnectionOf, DeliveryCounters } from "./state.ts";
 
 const TICK_MS = 100;
 const MARKS_WINDOW = 64;
@@ -46,6 +46,7 @@ export interface PartitionDeliveryOptions {
   log: Pick<Logger, "info" | "warn">;
   messages: Messages;
   stores: DeliveryStores;
+  counters: DeliveryCounters;
   connectionOf: ConnectionOf;
   /** Whether the lease holds at this moment. */
   allowed(): boolean;
@@ -67,9 +68,9 @@ export class PartitionDelivery {
   #settled: (() => void) | undefined;
 
   constructor(options: PartitionDeliveryOptions) {
-    const { stores, allowed, failed, connectionOf } = options;
+    const { stores, counters, allowed, failed, connectionOf } = options;
     this.#options = options;
-    this.#fold = new DeliveryFold(connectionOf);
+    this.#fold = new DeliveryFold(connectionOf, {}, counters);
     this.#marks = new KeyWriter<MailboxMark>({
       bucket: stores.full,
       window: MARKS_WINDOW,

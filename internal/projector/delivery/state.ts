@@ -25,7 +25,6 @@ export const DELIVERY_LIMITS: DeliveryLimits = {
   purges: 16,
 };
 
-/** Counted since this owner began. */
 export interface DeliveryCounters {
   accepted: number;
   /** Acknowledged. */
@@ -42,6 +41,19 @@ export interface DeliveryCounters {
   repeatedAcks: number;
 }
 
+export function newDeliveryCounters(): DeliveryCounters {
+  return {
+    accepted: 0,
+    delivered: 0,
+    sent: 0,
+    retried: 0,
+    mailed: 0,
+    mailFailures: 0,
+    expired: 0,
+    repeatedAcks: 0,
+  };
+}
+
 /** Where a device is connected now, undefined while it is offline. */
 export type ConnectionOf = (app: string, device: string) => Connection | undefined;
 
@@ -56,24 +68,16 @@ export class DeliveryState {
   readonly puts: Slots<Inbox>;
   readonly loads: Slots<Inbox>;
   readonly purges: Slots<Inbox>;
-  readonly counters: DeliveryCounters = {
-    accepted: 0,
-    delivered: 0,
-    sent: 0,
-    retried: 0,
-    mailed: 0,
-    mailFailures: 0,
-    expired: 0,
-    repeatedAcks: 0,
-  };
+  readonly counters: DeliveryCounters;
   effects: DeliveryEffect[] = [];
   /** What was acknowledged up to this log sequence has its receipts already. */
   toldUpTo = 0;
   /** The log was read to its end: what follows from it may be done. */
   live = false;
 
-  constructor(connectionOf: ConnectionOf, limits: DeliveryLimits) {
+  constructor(connectionOf: ConnectionOf, limits: DeliveryLimits, counters: DeliveryCounters) {
     this.connectionOf = connectionOf;
+    this.counters = counters;
     this.limits = limits;
     this.puts = new Slots(limits.puts);
     this.loads = new Slots(limits.loads);

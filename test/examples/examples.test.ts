@@ -33,6 +33,15 @@ test("02: what one viewer says, everybody in the room sees", async () => {
   );
 });
 
+test("03: notices that must arrive wait for a device that is away", async () => {
+  expect(await output("03_must_arrive.ts")).toEqual([
+    "paid: ACCEPTED",
+    "packed: ACCEPTED",
+    "shipped: ACCEPTED",
+    "received: paid, packed, shipped",
+  ]);
+});
+
 test("04: a business echoes in each of the three ways", async () => {
   await using started = new AsyncDisposableStack();
   for (const mode of ["stream", "request", "rpc"]) {

@@ -1,4 +1,5 @@
 import { refilled } from "../../clock/token-bucket.ts";
+import { Envelope } from "./envelope.ts";
 import type { Reply } from "./exchange.ts";
 import type { Lane } from "./lane.ts";
 import { ReplyOrder } from "./reply-order.ts";
@@ -6,6 +7,7 @@ import { ReplyOrder } from "./reply-order.ts";
 /** What one connection has going with one business. Made at its first uplink. */
 export class Dialogue {
   readonly lane: Lane;
+  readonly envelope = new Envelope();
   /** Uplinks without an answer. */
   underWay = 0;
   /** Of a business that wants its replies in order. */

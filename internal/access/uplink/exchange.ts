@@ -1,6 +1,5 @@
 /** One uplink on its way to a business, and the answer on its way back. */
 import { create } from "@bufbuild/protobuf";
-import type { HandleUplinkRequest } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import {
   UplinkAckSchema,
   UplinkReplySchema,
@@ -25,7 +24,9 @@ const NO_PLACE = outcome(UplinkStatus.BUSY, 1_000);
 export interface ExchangeOptions {
   session: Session;
   dialogue: Dialogue;
-  request: HandleUplinkRequest;
+  requestId: string;
+  /** The encoded HandleUplinkRequest. */
+  sealed: Uint8Array;
   wantReply: boolean;
   wheel: Wheel;
   /** Where its answer is remembered, and under what. */
@@ -35,7 +36,8 @@ export interface ExchangeOptions {
 }
 
 export class Exchange implements WheelEntry, Taker {
-  readonly request: HandleUplinkRequest;
+  /** The encoded HandleUplinkRequest. */
+  readonly sealed: Uint8Array;
   /** Set when the business may have seen it. */
   begun = false;
   /** Set when the client has its answer. */
@@ -53,10 +55,10 @@ export class Exchange implements WheelEntry, Taker {
   #times = 1;
 
   constructor(options: ExchangeOptions) {
-    const { session, dialogue, request, wantReply, wheel } = options;
+    const { session, dialogue, sealed, wantReply, wheel } = options;
     const { timeoutMs } = dialogue.lane.settings;
     this.#o = options;
-    this.request = request;
+    this.sealed = sealed;
     this.#session = session;
     this.#place = wantReply ? dialogue.order?.take() : undefined;
     this.#deadlineMs = wheel.now + timeoutMs;
@@ -79,7 +81,7 @@ export class Exchange implements WheelEntry, Taker {
     if (session === this.#session) this.#times += 1;
     else this.#times = 1;
     this.#session = session;
-    if (this.#acknowledged) acknowledge(session, this.request.requestId, HAS_IT);
+    if (this.#acknowledged) acknowledge(session, this.#o.requestId, HAS_IT);
   }
 
   /** The business has it, and will answer later. */
@@ -87,7 +89,7 @@ export class Exchange implements WheelEntry, Taker {
     if (this.settled || this.#acknowledged) return;
     this.#acknowledged = true;
     for (let i = 0; i < this.#times; i += 1) {
-      acknowledge(this.#session, this.request.requestId, HAS_IT);
+      acknowledge(this.#session, this.#o.requestId, HAS_IT);
     }
   }
 
@@ -123,7 +125,7 @@ export class Exchange implements WheelEntry, Taker {
 
   #answer(result: UplinkOutcome): void {
     const session = this.#session;
-    const { requestId } = this.request;
+    const { requestId } = this.#o;
     if (!this.#acknowledged) {
       const ack = this.begun && result.status === UplinkStatus.TOO_LARGE ? HAS_IT : result;
       for (let i = 0; i < this.#times; i += 1) acknowledge(session, requestId, ack);

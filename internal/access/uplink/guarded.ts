@@ -9,7 +9,6 @@ import {
   isBulkheadRejectedError,
   SamplingBreaker,
 } from "cockatiel";
-import type { HandleUplinkRequest } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { HoldfastError } from "../../status/errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -19,11 +18,11 @@ import { outcome, type UplinkOutcome } from "./outcome.ts";
 /** Calls a business: the difference between the kinds that answer. */
 export interface Caller {
   /**
-   * Resolves with what the business said. Rejects when it did not do its part, with a HoldfastError:
+   * `request` is an encoded HandleUplinkRequest. Resolves with what the business said. Rejects when it did not do its part, with a HoldfastError:
    * `timeout`, `unavailable` when it is not there, `invalid` when its answer makes no sense.
    * `taker` is told if the business says that it has the uplink and will answer later.
    */
-  call(request: HandleUplinkRequest, timeoutMs: number, taker: Taker): Promise<UplinkOutcome>;
+  call(request: Uint8Array, timeoutMs: number, taker: Taker): Promise<UplinkOutcome>;
   close(): void;
 }
 
@@ -83,7 +82,7 @@ export class GuardedHandler implements Handler {
     if (exchange.settled) return undefined;
     return this.#breaker.execute(() => {
       exchange.begun = true;
-      return this.#caller.call(exchange.request, exchange.leftMs, exchange);
+      return this.#caller.call(exchange.sealed, exchange.leftMs, exchange);
     });
   }
 

@@ -1,9 +1,5 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  type HandleUplinkRequest,
-  HandleUplinkRequestSchema,
-  HandleUplinkResponseSchema,
-} from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
+import { fromBinary } from "@bufbuild/protobuf";
+import { HandleUplinkResponseSchema } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import { rpcSubject } from "../../../streams/subjects.ts";
 import { HoldfastError } from "../../status/errors.ts";
 import type { Caller, Taker } from "./guarded.ts";
@@ -23,13 +19,8 @@ export class RequestCaller implements Caller {
     this.#maxReplyBytes = settings.maxReplyBytes;
   }
 
-  async call(
-    request: HandleUplinkRequest,
-    timeoutMs: number,
-    taker: Taker,
-  ): Promise<UplinkOutcome> {
-    const payload = toBinary(HandleUplinkRequestSchema, request);
-    const answer = await this.#inbox.ask(this.#subject, payload, timeoutMs, taker);
+  async call(request: Uint8Array, timeoutMs: number, taker: Taker): Promise<UplinkOutcome> {
+    const answer = await this.#inbox.ask(this.#subject, request, timeoutMs, taker);
     return outcomeOf(decode(answer), this.#maxReplyBytes);
   }
 

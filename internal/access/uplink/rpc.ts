@@ -1,10 +1,11 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
+import { fromBinary } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import {
   BusinessService,
-  type HandleUplinkRequest,
+  HandleUplinkRequestSchema,
 } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import type { Business } from "../../../streams/records.ts";
@@ -33,9 +34,10 @@ export class RpcCaller implements Caller {
     this.#close = close;
   }
 
-  async call(request: HandleUplinkRequest, timeoutMs: number): Promise<UplinkOutcome> {
+  async call(request: Uint8Array, timeoutMs: number): Promise<UplinkOutcome> {
+    const message = fromBinary(HandleUplinkRequestSchema, request);
     try {
-      const response = await this.#client.handleUplink(request, { timeoutMs });
+      const response = await this.#client.handleUplink(message, { timeoutMs });
       return outcomeOf(response, this.#maxReplyBytes);
     } catch (error) {
       return outcomeOfError(ConnectError.from(error));

@@ -1,5 +1,3 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { HandleUplinkRequestSchema } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { uplinkSubject } from "../../../streams/subjects.ts";
 import type { Appender } from "../../bus/contract.ts";
@@ -35,8 +33,7 @@ export class StreamHandler implements Handler {
     }
     exchange.begun = true;
     this.#underWay += 1;
-    const payload = toBinary(HandleUplinkRequestSchema, exchange.request);
-    this.#appender.append(this.#subject, payload, () => this.#ended(exchange, STORED), {
+    this.#appender.append(this.#subject, exchange.sealed, () => this.#ended(exchange, STORED), {
       refused: () => {
         exchange.begun = false;
         this.#ended(exchange, TOO_LARGE);

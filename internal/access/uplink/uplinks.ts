@@ -1,11 +1,5 @@
 /** From an Uplink frame to its business. What is not forwarded is answered here, at once. */
-import { create } from "@bufbuild/protobuf";
-import {
-  type HandleUplinkRequest,
-  HandleUplinkRequestSchema,
-} from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import { type Uplink, UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { connectionId } from "../../../streams/connection-id.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { Wheel } from "../../clock/wheel.ts";
 import type { ConnectionLog } from "../connection-log.ts";
@@ -48,7 +42,7 @@ export class Uplinks {
   }
 
   forward(session: Session, uplink: Uplink): void {
-    const { metrics, wheel } = this.#options;
+    const { metrics, wheel, log, clock } = this.#options;
     metrics.uplinks += 1;
     const dialogue = this.#dialogue(session, uplink.business);
     if (dialogue === undefined) {
@@ -79,7 +73,8 @@ export class Uplinks {
     const exchange = new Exchange({
       session,
       dialogue,
-      request: this.#request(session, uplink),
+      requestId: uplink.requestId,
+      sealed: dialogue.envelope.seal(session, uplink, log.incarnation, clock.now()),
       wantReply: uplink.wantReply,
       wheel,
       windows: this.#windows,
@@ -121,24 +116,5 @@ export class Uplinks {
   #refuse(session: Session, uplink: Uplink, lane: Lane, why: UplinkOutcome): void {
     count(lane.counters, why);
     answerAtOnce(session, uplink, why);
-  }
-
-  #request(session: Session, uplink: Uplink): HandleUplinkRequest {
-    const { clock, log } = this.#options;
-    return create(HandleUplinkRequestSchema, {
-      app: session.app,
-      business: uplink.business,
-      device: session.device,
-      user: session.user,
-      connectionId: connectionId(log.incarnation, session.counter),
-      node: log.incarnation,
-      ...(session.client !== undefined && { client: session.client }),
-      address: session.address,
-      requestId: uplink.requestId,
-      payload: uplink.payload,
-      metadata: uplink.metadata,
-      retransmit: uplink.retransmit,
-      receivedAtMs: BigInt(clock.now()),
-    });
   }
 }

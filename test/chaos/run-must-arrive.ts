@@ -7,7 +7,7 @@ import { planFaults } from "./nemesis-plan.ts";
 import type { RunOptions } from "./run-routes.ts";
 import { sendUntil } from "./sender.ts";
 import type { Stage } from "./stage.ts";
-import { noteExpired, undelivered } from "./undelivered.ts";
+import { keepTraces, noteExpired, undelivered } from "./undelivered.ts";
 import { untilSettled } from "./until-settled.ts";
 
 export interface MustArriveOptions extends RunOptions {
@@ -61,5 +61,7 @@ export async function runMustArrive(
     await noteExpired(deployment.pushUrl, undelivered(await written()), history);
     return checkMustArrive(await written()).problems;
   });
-  return checkMustArrive(await written());
+  const entries = await written();
+  await keepTraces(deployment.pushUrl, undelivered(entries), folder);
+  return checkMustArrive(entries);
 }

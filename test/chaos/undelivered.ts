@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { call } from "../support/gateway.ts";
 import type { Entry, History } from "./history.ts";
 
@@ -27,16 +29,44 @@ export async function noteExpired(
   messages: ReadonlyMap<string, readonly string[]>,
   history: History,
 ): Promise<void> {
+  for await (const { message, device, state } of deliveriesOf(pushUrl, messages)) {
+    if (state === "EXPIRED") history.append({ did: "expired", device, message });
+  }
+}
+
+/** For whoever wonders what happened to them: a file of what the gateway knows of these messages. */
+export async function keepTraces(
+  pushUrl: string,
+  messages: ReadonlyMap<string, readonly string[]>,
+  folder: string,
+): Promise<void> {
+  const traces = await Array.fromAsync(deliveriesOf(pushUrl, messages));
+  if (traces.length === 0) return;
+  await mkdir(join(folder, "logs"), { recursive: true });
+  await writeFile(join(folder, "logs", "undelivered.json"), JSON.stringify(traces, null, 2));
+}
+
+interface Delivery {
+  message: string;
+  device: string;
+  state?: string;
+}
+
+/** What GetMessage says of them. */
+async function* deliveriesOf(
+  pushUrl: string,
+  messages: ReadonlyMap<string, readonly string[]>,
+): AsyncIterable<Delivery> {
   for (const [message, devices] of [...messages].slice(0, ASKED_AT_ONCE)) {
-    const { deliveries = [] } = await call<{ deliveries?: { device: string; state?: string }[] }>(
-      pushUrl,
-      METHOD,
-      { app: "demo", messageId: message },
+    const request = { app: "demo", messageId: message };
+    // Whoever does not answer is asked again in the next round.
+    const answer = await call<{ deliveries?: Delivery[] }>(pushUrl, METHOD, request).catch(
+      (error: Error) => ({ deliveries: [], error: error.message }),
     );
-    for (const { device, state } of deliveries) {
-      if (state === "EXPIRED" && devices.includes(device)) {
-        history.append({ did: "expired", device, message });
-      }
+    const { deliveries = [], ...rest } = answer;
+    for (const device of devices) {
+      const known = deliveries.find((delivery) => delivery.device === device);
+      yield { ...rest, ...known, message, device };
     }
   }
 }

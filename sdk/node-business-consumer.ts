@@ -30,6 +30,9 @@ export class StreamConsumer implements AsyncDisposable {
   readonly #nc: NatsConnection;
   readonly #options: ConsumerOptions;
   readonly #underWay = new Set<Promise<void>>();
+  /** What handlers have in their hands. */
+  readonly #held = new Set<JsMsg>();
+  readonly #working: NodeJS.Timeout;
   #messages: ConsumerMessages | undefined;
   #stopping = false;
   #running: Promise<void> | undefined;
@@ -37,6 +40,11 @@ export class StreamConsumer implements AsyncDisposable {
   constructor(nc: NatsConnection, options: ConsumerOptions) {
     this.#nc = nc;
     this.#options = options;
+    // A handler that takes long keeps its message; one that is killed loses it to another instance.
+    this.#working = setInterval(() => {
+      for (const message of this.#held) message.working();
+    }, options.ackWaitMs / 2);
+    this.#working.unref();
   }
 
   /** Resolves when it reads. */
@@ -50,6 +58,7 @@ export class StreamConsumer implements AsyncDisposable {
     await this.#messages?.close();
     await Promise.allSettled(this.#underWay);
     await this.#running;
+    clearInterval(this.#working);
   }
 
   async #open(): Promise<Consumer> {
@@ -103,17 +112,16 @@ export class StreamConsumer implements AsyncDisposable {
 
   /** Never rejects. */
   async #handle(message: JsMsg): Promise<void> {
-    const { ackWaitMs, durable, handle, failed } = this.#options;
-    // A long handler keeps its message; one that is killed loses it to another instance.
-    const working = setInterval(() => message.working(), ackWaitMs / 2);
+    const { durable, handle, failed } = this.#options;
+    if (durable !== undefined) this.#held.add(message);
     try {
       await handle(message);
+      this.#held.delete(message);
       if (durable !== undefined) message.ack();
     } catch (error) {
+      this.#held.delete(message);
       failed(error);
       if (durable !== undefined) message.nak(AGAIN_MS);
-    } finally {
-      clearInterval(working);
     }
   }
 }

@@ -12,7 +12,7 @@
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createClient, type Interceptor } from "@connectrpc/connect";
-import { connectNodeAdapter, createConnectTransport } from "@connectrpc/connect-node";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import {
   connect,
   headers,
@@ -21,8 +21,6 @@ import {
   type Subscription,
 } from "@nats-io/transport-node";
 import {
-  BusinessService,
-  type HandleUplinkRequest,
   HandleUplinkRequestSchema,
   type HandleUplinkResponse,
   HandleUplinkResponseSchema,
@@ -32,9 +30,8 @@ import {
   Business_Protocol,
   BusinessRegistryService,
 } from "../proto/gen/holdfast/business/v1/registry_pb.ts";
-import { payloadOf } from "./message.ts";
 import { StreamConsumer } from "./node-business-consumer.ts";
-import { Pusher, payloadInit } from "./node-business-push.ts";
+import { Pusher } from "./node-business-push.ts";
 import {
   requestSubject,
   STATE_STREAM,
@@ -45,6 +42,16 @@ import {
   token,
   UPLINK_STREAM,
 } from "./node-business-subjects.ts";
+import { responseOf, type UplinkHandler, uplinkOf } from "./node-business-uplinks.ts";
+
+export type { PushMessage, PushOptions, PushResult } from "./node-business-push.ts";
+export type { StateScope } from "./node-business-subjects.ts";
+export {
+  type Uplink,
+  type UplinkAnswer,
+  type UplinkHandler,
+  uplinkListener,
+} from "./node-business-uplinks.ts";
 
 export interface BusinessServerOptions {
   app: string;
@@ -58,34 +65,6 @@ export interface BusinessServerOptions {
   /** What went wrong and is tried again. Unset: written to standard error. */
   failed?: (error: unknown) => void;
 }
-
-export interface Uplink {
-  readonly app: string;
-  readonly device: string;
-  /** "" for a device without a user. */
-  readonly user: string;
-  readonly connectionId: string;
-  readonly node: string;
-  readonly platform: string;
-  readonly appVersion: string;
-  readonly address: string;
-  /** The client's own id of this uplink. */
-  readonly requestId: string;
-  readonly text: string | undefined;
-  readonly data: Uint8Array | undefined;
-  readonly metadata: Readonly<Record<string, string>>;
-  /** It may have come before. */
-  readonly retransmit: boolean;
-  readonly receivedAt: Date;
-}
-
-/** Nothing: it was taken. Of stored uplinks nobody waits for the answer. */
-export type UplinkAnswer =
-  | { text: string }
-  | { data: Uint8Array }
-  | { refused: string }
-  | undefined;
-export type UplinkHandler = (uplink: Uplink) => Promise<UplinkAnswer> | UplinkAnswer;
 
 export interface StateEvent {
   readonly event: "online" | "offline" | "enter" | "leave";
@@ -299,49 +278,4 @@ export class BusinessServer implements AsyncDisposable {
     if (failed === undefined) process.stderr.write(`business ${business}: ${String(error)}\n`);
     else failed(error);
   }
-}
-
-/** For a business of mode `rpc`: give it to a `node:http` or `node:http2` server. */
-export function uplinkListener(handler: UplinkHandler) {
-  return connectNodeAdapter({
-    routes(router) {
-      router.service(BusinessService, {
-        handleUplink: (request) => responseOf(handler, request),
-      });
-    },
-  });
-}
-
-async function responseOf(
-  handler: UplinkHandler,
-  request: HandleUplinkRequest,
-): Promise<HandleUplinkResponse> {
-  const answer = await handler(uplinkOf(request));
-  if (answer === undefined) return create(HandleUplinkResponseSchema);
-  if ("refused" in answer) {
-    return create(HandleUplinkResponseSchema, { refused: answer.refused || "refused" });
-  }
-  const payload =
-    "text" in answer ? payloadInit(answer.text, undefined) : payloadInit(undefined, answer.data);
-  return create(HandleUplinkResponseSchema, { payload });
-}
-
-function uplinkOf(request: HandleUplinkRequest): Uplink {
-  const { app, device, user, connectionId, node, client, address } = request;
-  const { requestId, payload, metadata, retransmit, receivedAtMs } = request;
-  return {
-    app,
-    device,
-    user,
-    connectionId,
-    node,
-    platform: client?.platform ?? "",
-    appVersion: client?.appVersion ?? "",
-    address,
-    requestId,
-    ...payloadOf(payload),
-    metadata,
-    retransmit,
-    receivedAt: new Date(Number(receivedAtMs)),
-  };
 }

@@ -5,9 +5,9 @@ import {
   CHANNEL_IN_FILTER,
   CHANNEL_LIVE_TEMPLATE,
   logPartitionFilter,
-  STATE_FILTER,
   MAIL_FILTER,
   RECEIPT_FILTER,
+  STATE_FILTER,
   UPLINK_FILTER,
 } from "./subjects.ts";
 

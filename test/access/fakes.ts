@@ -20,7 +20,7 @@ import { type Channel, channelLiveSubject } from "../../streams/subjects.ts";
 import type { MemoryMessages } from "../support/memory-messages.ts";
 
 export type LogEntry =
-  | { kind: "opened"; device: string }
+  | { kind: "opened"; device: string; businesses?: string[] }
   | { kind: "rooms"; device: string; rooms: string[] }
   | { kind: "acked"; device: string; sequence: number }
   | { kind: "closed"; device: string; reason: EndReason };
@@ -38,8 +38,9 @@ export class FakeLog implements ConnectionLog {
     this.events = events;
   }
 
-  opened({ device }: LoggedConnection, stored: () => void): void {
-    this.entries.push({ kind: "opened", device });
+  opened({ device, businesses }: LoggedConnection, stored: () => void): void {
+    const some = businesses.length > 0 && { businesses };
+    this.entries.push({ kind: "opened", device, ...some });
     this.#unstored.push(stored);
     if (!this.holding) queueMicrotask(() => this.storeAll());
   }

@@ -155,12 +155,17 @@ export class PartitionOwner {
       this.#reading?.stop();
       this.#queries?.stop();
       if (this.#delivery.busy) await this.#delivery.settle();
-      await new Promise<void>((resolve) => {
-        this.#closed = resolve;
-        if (!this.#checkpointing) this.#moveCheckpoint();
-      });
+      if (!this.#hasStopped()) await this.#finish();
     }
     this.abandon();
+  }
+
+  /** Resolves when the checkpoint is behind all writes, or it has stopped. */
+  #finish(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#closed = resolve;
+      if (!this.#checkpointing) this.#moveCheckpoint();
+    });
   }
 
   /** Stops at once: nothing is written any more, and the state is dropped. */

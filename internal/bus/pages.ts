@@ -1,4 +1,5 @@
 /** Reading the part of a stream that is there now, without ever holding more than a page of it. */
+import { setTimeout as delay } from "node:timers/promises";
 import { AckPolicy, type ConsumerConfig, jetstreamManager } from "@nats-io/jetstream";
 import { type Msg, nanos, nuid } from "@nats-io/transport-node";
 import { HoldfastError } from "../status/errors.ts";
@@ -9,6 +10,10 @@ import { natsError } from "./nats-errors.ts";
 const PAGE = 512;
 const INACTIVE_MS = 30_000;
 const NOT_FOUND = 404;
+const NO_RESPONDERS = 503;
+/** In a cluster a consumer is made a moment before every server knows where to ask it. */
+const NEW_CONSUMER_MS = 2_000;
+const ASK_AGAIN_MS = 20;
 
 /**
  * What a consumer with this configuration is given, through one that is asked for a page after
@@ -36,12 +41,17 @@ export async function* pages(
   }
   try {
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
+    const isNewUntil = performance.now() + NEW_CONSUMER_MS;
     for (;;) {
       const page: Msg[] = [];
       const request = { batch: PAGE, no_wait: true };
       const end = await gather(connection, { subject, request, most: PAGE }, (message) =>
         page.push(message),
       );
+      if (end?.code === NO_RESPONDERS && page.length === 0 && performance.now() < isNewUntil) {
+        await delay(ASK_AGAIN_MS);
+        continue;
+      }
       yield page;
       if (end?.code === NOT_FOUND) return;
       if (end !== undefined) throw readRefusal(stream, end.code, end.description);
@@ -54,7 +64,7 @@ export async function* pages(
 
 /** What a status that ends a reading means, if it is none of the expected ones. */
 export function readRefusal(stream: string, code: number | undefined, text = ""): HoldfastError {
-  const away = code === 503;
+  const away = code === NO_RESPONDERS;
   return new HoldfastError(
     away ? "unavailable" : "internal",
     `cannot read ${stream}: ${away ? "nobody answers" : `${code} ${text}`}`,

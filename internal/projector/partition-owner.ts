@@ -5,8 +5,8 @@ import {
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { ROUTE_TTL_MS } from "../../streams/layout.ts";
-import { encodeJson, type Route, type UserDevice } from "../../streams/records.ts";
-import { partitionQuerySubject, routeKey, userKey } from "../../streams/subjects.ts";
+import { encodeJson, type Route } from "../../streams/records.ts";
+import { partitionQuerySubject, routeKey } from "../../streams/subjects.ts";
 import type { Appender, LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -14,10 +14,9 @@ import { HoldfastError } from "../status/errors.ts";
 import type { DeliveryFold } from "./delivery/delivery-fold.ts";
 import {
   connectionOfRoute,
-  type DeliveryStores,
+  type DeliveryShare,
   PartitionDelivery,
 } from "./delivery/partition-delivery.ts";
-import type { DeliveryCounters } from "./delivery/state.ts";
 import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
 import { type Device, RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
@@ -26,6 +25,7 @@ import { NodeOrders } from "./node-orders.ts";
 import { type Buckets, loadPartition } from "./partition-store.ts";
 import { answerQuery } from "./query.ts";
 import { StateFeed } from "./state-feed.ts";
+import { UserDevices } from "./user-devices.ts";
 
 const CHECKPOINT_EVERY_MS = 1_000;
 const WRITE_WINDOW = 1_024;
@@ -49,8 +49,7 @@ export interface PartitionOwnerOptions {
   appender: Appender;
   reader: LogReader;
   buckets: Buckets;
-  delivery: DeliveryStores;
-  counters: DeliveryCounters;
+  delivery: DeliveryShare;
   messages: Messages;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
@@ -75,7 +74,7 @@ export class PartitionOwner {
   readonly #options: PartitionOwnerOptions;
   readonly #routes: KeyWriter<Route>;
   readonly #state: StateFeed;
-  readonly #users: KeyWriter<UserDevice>;
+  readonly #users: UserDevices;
   readonly #orders: NodeOrders;
   readonly #delivery: PartitionDelivery;
   readonly #effects: Effect[] = [];
@@ -99,7 +98,7 @@ export class PartitionOwner {
     this.#orders = new NodeOrders(messages, partition);
     this.#delivery = new PartitionDelivery({
       ...options,
-      stores: options.delivery,
+      ...options.delivery,
       connectionOf: (app, device) => connectionOfRoute(this.#table.device(app, device)?.route),
       failed,
     });
@@ -110,13 +109,7 @@ export class PartitionOwner {
       encode: encodeJson,
       shared: false,
     });
-    // Keys of users are not spread by partition, and a lost race for one says nothing about the lease.
-    this.#users = new KeyWriter<UserDevice>({
-      ...writing,
-      bucket: buckets.user,
-      encode: encodeJson,
-      shared: true,
-    });
+    this.#users = new UserDevices({ ...writing, bucket: buckets.user, clock: options.clock });
   }
 
   get live(): boolean {
@@ -237,7 +230,7 @@ export class PartitionOwner {
       this.#answer(message),
     );
     for (const device of this.#table.devices.values())
-      if (device.route.online) this.#putUser(device);
+      if (device.route.online) this.#users.put(device.route);
     for (const node of this.#table.nodes.values()) kickDisplaced(node, this.#effects);
     this.#carryOut();
     this.#delivery.goLive();
@@ -266,7 +259,7 @@ export class PartitionOwner {
           this.#routeChanged(effect);
           break;
         case "user":
-          this.#putUser(effect.device);
+          this.#users.put(effect.device.route);
           break;
         case "kick":
           if (this.live) this.#orders.kick(effect.incarnation, effect.counter);
@@ -299,15 +292,6 @@ export class PartitionOwner {
     this.#routes.put(routeKey(this.#options.partition, route.app, route.device), route);
   }
 
-  /** Written when the association is new or a day old. */
-  #putUser({ route }: Device): void {
-    if (route.user === "") return;
-    const key = userKey(route.app, route.user, route.device);
-    const known = this.#users.item(key);
-    const at = this.#options.clock.now();
-    if (known === undefined || at - known.at >= DAY_MS) this.#users.put(key, { at });
-  }
-
   #tick(): void {
     if (this.#stage === "closing") return;
     const slot = Math.floor(this.#options.clock.now() / REFRESH_SLOT_MS) % REFRESH_SLOTS;
@@ -325,15 +309,15 @@ export class PartitionOwner {
   #refresh(slot: number): void {
     const expired = this.#options.clock.now() - FORGET_OFFLINE_MS;
     for (const device of this.#table.devices.values()) {
-      const { online, lastSeen, app, device: id, user } = device.route;
+      const { online, lastSeen, app, device: id } = device.route;
       if (online) {
         if (device.hash % REFRESH_SLOTS !== slot) continue;
         this.#putRoute(device);
-        this.#putUser(device);
+        this.#users.put(device.route);
       } else if (lastSeen < expired) {
         this.#table.forget(device);
         this.#routes.forget(routeKey(this.#options.partition, app, id));
-        this.#users.forget(userKey(app, user, id));
+        this.#users.forget(device.route);
       }
     }
   }

@@ -21,6 +21,7 @@ import type {
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Assignment } from "./assignment.ts";
+import { NodeSender } from "./delivery/node-sender.ts";
 import type { DeliveryStores } from "./delivery/partition-delivery.ts";
 import { newDeliveryCounters } from "./delivery/state.ts";
 import type { RouteTable } from "./fold/route-table.ts";
@@ -76,9 +77,11 @@ export class Projector {
     this.#hearing = new Hearing(clock, link);
     this.#liveness = new NodeLiveness({ ...options, hearing: this.#hearing });
     this.#beat = toBinary(ProjectorBeatSchema, create(ProjectorBeatSchema, { projector: id }));
+    const sender = new NodeSender(options.messages, options.log);
+    const delivery = { stores: options.delivery, counters: this.counters, sender };
     this.#seats = Array.from(
       { length: options.partitions },
-      (_, partition) => new Seat({ ...options, partition, counters: this.counters }),
+      (_, partition) => new Seat({ ...options, partition, delivery }),
     );
   }
 

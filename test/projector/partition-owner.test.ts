@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import type { LogHandler, Mailbox } from "../../internal/bus/contract.ts";
+import { NodeSender } from "../../internal/projector/delivery/node-sender.ts";
 import { newDeliveryCounters } from "../../internal/projector/delivery/state.ts";
 import { PartitionOwner } from "../../internal/projector/partition-owner.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
@@ -27,6 +28,7 @@ function silentMailbox(): Mailbox & { asked: number } {
 /** An owner at work, and the end of the log that it reads. */
 async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
   const log: LogHandler[] = [];
+  const messages = new MemoryMessages();
   const owner = new PartitionOwner({
     partition: 0,
     id: "p1",
@@ -47,12 +49,15 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
       checkpoint: new MemoryBucket(),
     },
     delivery: {
-      mailbox,
-      receipts: { write() {}, read: async () => [] },
-      full: new MemoryBucket(),
+      stores: {
+        mailbox,
+        receipts: { write() {}, read: async () => [] },
+        full: new MemoryBucket(),
+      },
+      counters: newDeliveryCounters(),
+      sender: new NodeSender(messages, quietLogger),
     },
-    counters: newDeliveryCounters(),
-    messages: new MemoryMessages(),
+    messages,
     fromStart: false,
     allowed: () => true,
     failed() {},

@@ -9,6 +9,7 @@
  */
 import type { Accepted, Acked } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { connectionId } from "../../../streams/connection-id.ts";
+import type { ReceiptStep } from "../../../streams/records.ts";
 import type { MailHeader } from "../../bus/contract.ts";
 import { groupKey } from "../fold/group-index.ts";
 import type { DeliveryEffect } from "./effects.ts";
@@ -162,9 +163,12 @@ export class DeliveryFold {
   }
 
   /** The node has put it into the connection's queue. */
-  written(entry: Entry, { node, id }: Connection, atMs: number): void {
-    if (entry.released && entry.mailedAs === 0) return;
-    addStep(entry, { step: "written", at: atMs, node, connection: id, attempt: entry.attempts });
+  written(inbox: Inbox, entry: Entry, { node, id }: Connection, atMs: number): void {
+    const { attempts: attempt } = entry;
+    const step: ReceiptStep = { step: "written", at: atMs, node, connection: id, attempt };
+    // The client's acknowledgement may be faster than the node's answer.
+    if (entry.over) this.#state.receipt(inbox, entry, step);
+    else addStep(entry, step);
   }
 
   /** The node has not. */

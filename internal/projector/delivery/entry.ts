@@ -4,7 +4,7 @@ import type { Hold } from "./holds.ts";
 
 /**
  * A must-arrive message of one device that is neither acknowledged nor expired. Its `sequence`, that of
- * its Accepted record, is its delivery sequence. `released`: it is in the mailbox, or gone.
+ * its Accepted record, is its delivery sequence. `released`: it is in the mailbox, or over.
  */
 export interface Entry extends Hold {
   readonly messageId: string;
@@ -19,6 +19,8 @@ export interface Entry extends Hold {
   mailedAs: number;
   /** On its way into the mailbox. */
   mailing: boolean;
+  /** Acknowledged or expired. */
+  over: boolean;
   /** How often it was sent. */
   attempts: number;
   /** What became of it since its last receipt. */
@@ -48,6 +50,7 @@ export function acceptedEntry(accepted: NewEntry, nowMs: number): Entry {
     message,
     mailedAs: 0,
     mailing: false,
+    over: false,
     attempts: 0,
     steps: [{ step: "accepted", at: acceptedAtMs }],
   };
@@ -66,6 +69,7 @@ export function mailedEntry(header: MailHeader, nowMs: number): Entry {
     message: undefined,
     mailedAs,
     mailing: false,
+    over: false,
     attempts: 0,
     steps: [],
   };

@@ -41,7 +41,7 @@ export function mailed(
   nowMs: number,
 ): void {
   answered(state, inbox, entry);
-  if (entry.released) {
+  if (entry.over) {
     // Acknowledged or expired meanwhile.
     inbox.doneMail.push(mailedAs);
     return;
@@ -62,7 +62,7 @@ export function notMailed(
 ): void {
   answered(state, inbox, entry);
   state.counters.mailFailures += 1;
-  if (entry.released) return;
+  if (entry.over) return;
   inbox.mailFrom = 0;
   inbox.pausedUntilMs = nowMs + MAILBOX_PAUSE_MS;
   if (nowMs - entry.sinceMs >= REFUSED_FOR_MS) drop(state, inbox, entry, reason, nowMs);

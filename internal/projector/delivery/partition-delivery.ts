@@ -1,34 +1,18 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  DeliverAnswerSchema,
-  DeliverSchema,
-  type Delivery,
-  DeliverySchema,
-} from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import type { Record as LogRecord } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { parseConnectionId } from "../../../streams/connection-id.ts";
 import { decodeJson, encodeJson, type MailboxMark } from "../../../streams/records.ts";
-import {
-  mailboxKey,
-  nodePushSubject,
-  parseRouteKey,
-  routePartitionFilter,
-} from "../../../streams/subjects.ts";
-import type { Bucket, Mailbox, Messages, Receipts } from "../../bus/contract.ts";
+import { mailboxKey, parseRouteKey, routePartitionFilter } from "../../../streams/subjects.ts";
+import type { Bucket, Mailbox, Receipts } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
 import type { Logger } from "../../observe/logger.ts";
-import { HoldfastError } from "../../status/errors.ts";
 import { KeyWriter, type WriteFailure } from "../key-writer.ts";
 import { DeliveryFold } from "./delivery-fold.ts";
 import type { DeliveryEffect } from "./effects.ts";
+import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
 import type { ConnectionOf, DeliveryCounters } from "./state.ts";
 
 const TICK_MS = 100;
 const MARKS_WINDOW = 64;
-const ANSWER_TIMEOUT_MS = 2_000;
-/** What one message to a node may carry: far below what NATS takes, and no long write loop. */
-const BATCH = 256;
-const BATCH_BYTES = 256 * 1_024;
 /** How long a handover waits for what is on its way to the mailbox. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
@@ -40,23 +24,25 @@ export interface DeliveryStores {
   full: Bucket;
 }
 
-export interface PartitionDeliveryOptions {
+/** What the partitions of a projector share. */
+export interface DeliveryShare {
+  stores: DeliveryStores;
+  counters: DeliveryCounters;
+  sender: NodeSender;
+}
+
+export interface PartitionDeliveryOptions extends DeliveryShare {
   partition: number;
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
-  messages: Messages;
-  stores: DeliveryStores;
-  counters: DeliveryCounters;
   connectionOf: ConnectionOf;
   /** Whether the lease holds at this moment. */
   allowed(): boolean;
   failed(why: WriteFailure): void;
 }
 
-type Send = DeliveryEffect & { kind: "send" };
-
 /** The delivery fold of a partition at work: carries out its effects, and tells it what came of them. */
-export class PartitionDelivery {
+export class PartitionDelivery implements SendObserver {
   readonly #options: PartitionDeliveryOptions;
   readonly #fold: DeliveryFold;
   readonly #marks: KeyWriter<MailboxMark>;
@@ -154,6 +140,18 @@ export class PartitionDelivery {
     this.#settled?.();
   }
 
+  written({ inbox, entry, connection }: Send, atMs: number): void {
+    if (this.#stage !== "running") return;
+    this.#fold.written(inbox, entry, connection, atMs || this.#options.clock.now());
+    this.#planFlush();
+  }
+
+  notWritten({ inbox, connection }: Send): void {
+    if (this.#stage !== "running") return;
+    this.#fold.notWritten(inbox, connection, this.#options.clock.now());
+    this.#planFlush();
+  }
+
   /** Once for all the records that were read in one go, so that what goes to one node goes together. */
   #planFlush(): void {
     if (this.#flushPlanned || !this.#fold.hasEffects || this.#stage !== "running") return;
@@ -170,24 +168,14 @@ export class PartitionDelivery {
     const effects = this.#fold.takeEffects();
     // Whoever owns the partition now reads it all again.
     if (!allowed()) return;
-    const nodes = new Map<string, Send[]>();
-    for (const effect of effects) {
-      if (effect.kind !== "send") {
-        this.#carryOut(effect);
-        continue;
-      }
-      const { node } = effect.connection;
-      const sends = nodes.get(node);
-      if (sends === undefined) nodes.set(node, [effect]);
-      else sends.push(effect);
-    }
-    for (const [node, sends] of nodes) {
-      for (const batch of batches(sends)) void this.#send(node, batch);
-    }
+    for (const effect of effects) this.#carryOut(effect);
   }
 
-  #carryOut(effect: Exclude<DeliveryEffect, Send>): void {
+  #carryOut(effect: DeliveryEffect): void {
     switch (effect.kind) {
+      case "send":
+        this.#options.sender.send(effect, this);
+        break;
       case "mail":
         this.#mail(effect);
         break;
@@ -205,29 +193,6 @@ export class PartitionDelivery {
         this.#marks.put(mailboxKey(this.#options.partition, app, device), { full });
         break;
       }
-    }
-  }
-
-  /** What gets lost on the way is sent again by the fold, so a failure needs nothing. */
-  async #send(node: string, batch: readonly Send[]): Promise<void> {
-    const { messages, clock } = this.#options;
-    const deliver = create(DeliverSchema, { deliveries: batch.map(deliveryOf) });
-    let answer: Uint8Array;
-    try {
-      const subject = nodePushSubject(node, "lo");
-      const payload = toBinary(DeliverSchema, deliver);
-      answer = await messages.request(subject, payload, ANSWER_TIMEOUT_MS);
-    } catch (reason) {
-      if (HoldfastError.from(reason).code === "internal") this.#warn(reason);
-      return;
-    }
-    if (this.#stage !== "running") return;
-    const { unwritten, atMs } = fromBinary(DeliverAnswerSchema, answer);
-    const at = Number(atMs) || clock.now();
-    const left = new Set(unwritten);
-    for (const [index, { inbox, entry, connection }] of batch.entries()) {
-      if (left.has(index)) this.#fold.notWritten(inbox, connection, clock.now());
-      else this.#fold.written(entry, connection, at);
     }
   }
 
@@ -278,29 +243,6 @@ export class PartitionDelivery {
     const { log, partition } = this.#options;
     log.warn({ partition, err: reason }, "must-arrive: tried again later");
   }
-}
-
-function deliveryOf({ connection, entry, frame, after }: Send): Delivery {
-  return create(DeliverySchema, {
-    connection: BigInt(connection.counter),
-    frame,
-    deliverySequence: BigInt(entry.sequence),
-    after: BigInt(after),
-  });
-}
-
-function* batches(sends: readonly Send[]): Generator<readonly Send[]> {
-  let start = 0;
-  let bytes = 0;
-  for (const [index, { frame }] of sends.entries()) {
-    if (index > start && (index - start === BATCH || bytes + frame.length > BATCH_BYTES)) {
-      yield sends.slice(start, index);
-      start = index;
-      bytes = 0;
-    }
-    bytes += frame.length;
-  }
-  if (start < sends.length) yield start === 0 ? sends : sends.slice(start);
 }
 
 /** The connection of a route, for the fold. */

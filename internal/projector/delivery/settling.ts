@@ -36,6 +36,7 @@ export function acknowledge(
   for (const entry of inbox.removeThrough(deliverySequence)) {
     if (entry.mailedAs > 0 || entry.mailing) holdUntilPurged(state, inbox, ack, nowMs);
     if (entry.mailedAs > 0) inbox.doneMail.push(entry.mailedAs);
+    entry.over = true;
     state.release(entry);
     state.counters.delivered += 1;
     if (ack.recordSequence > state.toldUpTo) {
@@ -94,6 +95,7 @@ function expired(
   reason: string | undefined,
   nowMs: number,
 ): void {
+  entry.over = true;
   state.release(entry);
   state.counters.expired += 1;
   state.receipt(

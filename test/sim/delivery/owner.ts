@@ -163,7 +163,7 @@ export class SimOwner {
     this.#later(() => {
       for (const [index, { inbox, entry, connection }] of batch.entries()) {
         if (unwritten.includes(index)) this.delivery.notWritten(inbox, connection, world.now);
-        else this.delivery.written(entry, connection, world.now);
+        else this.delivery.written(inbox, entry, connection, world.now);
       }
     });
   }

@@ -103,11 +103,12 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
 
 async function serving({ controlUrl, pushUrl, access }: Deployment): Promise<void> {
   await Promise.all([ready(controlUrl, READY_WITHIN_MS), ready(pushUrl, READY_WITHIN_MS)]);
-  await eventually("every access node is known", async () => {
+  const everyNodeIsKnown = async () => {
     // Until every partition has an owner there is no answer.
     const nodes = await listNodes(pushUrl).catch(() => []);
     return nodes.length === access.length;
-  });
+  };
+  await eventually("every access node is known", everyNodeIsKnown, { withinMs: READY_WITHIN_MS });
 }
 
 function several<T>(count: number, start: (index: number) => Promise<T>): Promise<T[]> {

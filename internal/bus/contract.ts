@@ -155,17 +155,16 @@ export interface Mailbox {
   /** All of a partition, without the messages, in pages. Nobody may be writing to it. */
   list(partition: number): AsyncIterable<MailHeader[]>;
   /**
-   * A device's messages from a place on, at least the one that is there if it is, by delivery
-   * sequence. Rejects when nobody answers.
+   * A device's messages at these places, by delivery sequence; what is not there any more is left
+   * out. Rejects when nobody answers.
    */
   load(
     app: string,
     device: string,
-    from: number,
-    limit: number,
+    places: readonly number[],
   ): Promise<ReadonlyMap<number, Uint8Array>>;
-  /** Deletes what is below a place, and single messages. Rejects when nobody answers. */
-  purge(app: string, device: string, below: number, single: readonly number[]): Promise<void>;
+  /** Deletes what is at these places, if anything is. Rejects when nobody answers. */
+  purge(places: readonly number[]): Promise<void>;
 }
 
 /** What the mailbox says of a message besides the message. */

@@ -1,4 +1,9 @@
-import { DeliverPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import {
+  DeliverPolicy,
+  type JetStreamManager,
+  jetstreamManager,
+  type StoredMsg,
+} from "@nats-io/jetstream";
 import { type Msg, nuid } from "@nats-io/transport-node";
 import { MAIL_STREAM } from "../../streams/layout.ts";
 import { fromToken, toToken } from "../../streams/names.ts";
@@ -8,14 +13,11 @@ import { HoldfastError } from "../status/errors.ts";
 import type { Connection } from "./connect.ts";
 import type { Appender, Mail, Mailbox, MailHeader } from "./contract.ts";
 import { parseDelivery } from "./delivery.ts";
-import { gather } from "./gather.ts";
-import { natsError } from "./nats-errors.ts";
-import { pages, readRefusal } from "./pages.ts";
+import { apiErrorCode, JS, natsError } from "./nats-errors.ts";
+import { pages } from "./pages.ts";
 
 /** What the owner of a partition has to know of a mail without reading it: five tokens. */
 const MAIL_HEADER = "Holdfast-Mail";
-const END_OF_BATCH = 204;
-const NOT_FOUND = 404;
 const LIST_TRIES = 50;
 const LIST_PAUSE_MS = 100;
 
@@ -76,21 +78,22 @@ export class NatsMailbox implements Mailbox {
     throw new HoldfastError("unavailable", `the mail of partition ${partition} cannot be read`);
   }
 
+  /**
+   * Each by its place: to find what is next of one device, the server would walk over the mail of all
+   * the devices between.
+   */
   async load(
     app: string,
     device: string,
-    from: number,
-    limit: number,
+    places: readonly number[],
   ): Promise<ReadonlyMap<number, Uint8Array>> {
-    const next_by_subj = this.#subject(app, device);
-    const found = await this.#batch(next_by_subj, from, limit);
-    if (found.size > 0) return found;
-    // Nothing there, or nothing yet on the copy that answered: the leader knows.
+    const subject = this.#subject(app, device);
+    const found = new Map<number, Uint8Array>();
     try {
-      const first = await this.#jsm.streams.getMessage(MAIL_STREAM, { seq: from });
-      if (first?.subject === next_by_subj) {
-        const { sequence } = decodeHeader(first.header.get(MAIL_HEADER));
-        found.set(sequence, Uint8Array.from(first.data));
+      for (const mail of await Promise.all(places.map((place) => this.#get(place)))) {
+        if (mail?.subject !== subject) continue;
+        const { sequence } = decodeHeader(mail.header.get(MAIL_HEADER));
+        found.set(sequence, Uint8Array.from(mail.data));
       }
       return found;
     } catch (reason) {
@@ -98,34 +101,28 @@ export class NatsMailbox implements Mailbox {
     }
   }
 
-  /** A batch direct get, which the client library ends with an error where it finds nothing. */
-  async #batch(next_by_subj: string, seq: number, batch: number): Promise<Map<number, Uint8Array>> {
-    const found = new Map<number, Uint8Array>();
-    const subject = `$JS.API.DIRECT.GET.${MAIL_STREAM}`;
-    const request = { seq, next_by_subj, batch };
-    const most = Number.POSITIVE_INFINITY;
-    const end = await gather(this.#connection, { subject, request, most }, (message) => {
-      const { sequence } = decodeHeader(message.headers?.get(MAIL_HEADER) ?? "");
-      if (sequence > 0) found.set(sequence, Uint8Array.from(message.data));
-    });
-    if (end?.code === END_OF_BATCH || end?.code === NOT_FOUND) return found;
-    throw readRefusal(MAIL_STREAM, end?.code, end?.description);
+  async purge(places: readonly number[]): Promise<void> {
+    try {
+      for (const place of places) await this.#delete(place);
+    } catch (reason) {
+      throw natsError("cannot delete mail", reason);
+    }
   }
 
-  async purge(
-    app: string,
-    device: string,
-    below: number,
-    single: readonly number[],
-  ): Promise<void> {
-    const filter = this.#subject(app, device);
+  /** Any copy may answer, also one that does not have it yet: then the leader knows. */
+  async #get(seq: number): Promise<StoredMsg | null> {
+    return (
+      (await this.#jsm.direct.getMessage(MAIL_STREAM, { seq })) ??
+      (await this.#jsm.streams.getMessage(MAIL_STREAM, { seq }))
+    );
+  }
+
+  async #delete(place: number): Promise<void> {
     try {
-      if (below > 0) await this.#jsm.streams.purge(MAIL_STREAM, { filter, seq: below });
-      for (const sequence of single) {
-        await this.#jsm.streams.deleteMessage(MAIL_STREAM, sequence, false);
-      }
+      await this.#jsm.streams.deleteMessage(MAIL_STREAM, place, false);
     } catch (reason) {
-      throw natsError(`cannot delete mail of ${device}`, reason);
+      // Its time was over, or an earlier try did it.
+      if (!isNotThere(apiErrorCode(reason))) throw reason;
     }
   }
 
@@ -164,6 +161,10 @@ function decodeHeader(text: string): Omit<MailHeader, "app" | "device" | "mailed
     business: fromToken(business),
     messageId: fromToken(messageId),
   };
+}
+
+function isNotThere(code: number | undefined): boolean {
+  return code === JS.sequenceNotFound || code === JS.noMessageFound;
 }
 
 /** undefined for what this gateway has not put there. */

@@ -17,6 +17,8 @@ import { type Code, HoldfastError } from "../status/errors.ts";
 export const JS = {
   maxPayload: 10054,
   maxHeaders: 10097,
+  noMessageFound: 10037,
+  sequenceNotFound: 10043,
   wrongLastSequence: 10071,
   /** The same, where another writer's message to the subject is still on its way. */
   wrongLastSequenceInFlight: 10164,

@@ -187,14 +187,14 @@ export class DeliveryFold {
     this.#goOn(inbox, this.#state.puts, nowMs);
   }
 
-  /** `messages`: what was found from the place `from` on, by delivery sequence. */
+  /** `messages`: what of the entries the mailbox has, by delivery sequence. */
   loaded(
     inbox: Inbox,
-    from: number,
+    entries: readonly Entry[],
     messages: ReadonlyMap<number, Uint8Array>,
     nowMs: number,
   ): void {
-    loaded(this.#state, inbox, from, messages, nowMs);
+    loaded(this.#state, inbox, entries, messages, nowMs);
     this.#goOn(inbox, this.#state.loads, nowMs);
   }
 

@@ -15,10 +15,10 @@ export type DeliveryEffect =
     }
   /** Store in the mailbox; answered by `mailed` or `notMailed`. */
   | { kind: "mail"; inbox: Inbox; entry: Entry; message: Uint8Array }
-  /** Read up to `limit` messages of the device, from a place in the mail stream; `loaded` or `notLoaded`. */
-  | { kind: "load"; inbox: Inbox; from: number; limit: number }
-  /** Delete everything of the device below a place in the mail stream, and single ones; `purged` or `notPurged`. */
-  | { kind: "purge"; inbox: Inbox; below: number; single: readonly number[] }
+  /** Read messages that are only in the mailbox; answered by `loaded` or `notLoaded`. */
+  | { kind: "load"; inbox: Inbox; entries: readonly Entry[] }
+  /** Delete mail, named by its places in the mail stream; answered by `purged` or `notPurged`. */
+  | { kind: "purge"; inbox: Inbox; places: readonly number[] }
   /** Tell whoever asks what became of a message. */
   | { kind: "receipt"; receipt: Receipt }
   /** Let the push API know that the device takes no more, or takes more again. */

@@ -130,24 +130,6 @@ export class Inbox implements Due {
     return entry;
   }
 
-  /**
-   * What of `doneMail` goes by one deletion of everything below a place in the mail stream, and what
-   * has to be deleted one by one, because a message that is still needed stands before it.
-   */
-  mailToDelete(): { below: number; single: number[] } {
-    let firstNeeded = Number.POSITIVE_INFINITY;
-    for (const { mailedAs } of this.entries) {
-      if (mailedAs > 0) firstNeeded = Math.min(firstNeeded, mailedAs);
-    }
-    let below = 0;
-    const single: number[] = [];
-    for (const mailedAs of this.doneMail) {
-      if (mailedAs < firstNeeded) below = Math.max(below, mailedAs + 1);
-      else single.push(mailedAs);
-    }
-    return { below, single };
-  }
-
   /** The place of the first entry with this sequence or a later one. */
   #placeOf(sequence: number): number {
     const { entries } = this;

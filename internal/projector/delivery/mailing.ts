@@ -19,8 +19,8 @@ export function mailAtMs(inbox: Inbox, { sinceMs }: Entry): number {
 }
 
 /**
- * Moves what has waited too long to the mailbox, oldest first. Never while mail is to be deleted: a
- * deletion by place must not meet a put whose place is not known yet.
+ * Moves what has waited too long to the mailbox, oldest first. Not while mail is to be deleted: a
+ * deletion waits for the puts in flight, and so would never begin.
  */
 export function mail(state: DeliveryState, inbox: Inbox, nowMs: number): void {
   if (!state.live || inbox.hasDoneMail || nowMs < inbox.pausedUntilMs) return;
@@ -83,10 +83,9 @@ export function purge(state: DeliveryState, inbox: Inbox, nowMs: number): void {
     return;
   }
   if (nowMs < inbox.pausedUntilMs || !state.purges.take(inbox)) return;
-  const { below, single } = inbox.mailToDelete();
   inbox.purging = inbox.doneMail;
   inbox.doneMail = [];
-  state.effects.push({ kind: "purge", inbox, below, single });
+  state.effects.push({ kind: "purge", inbox, places: inbox.purging });
 }
 
 export function purged(state: DeliveryState, inbox: Inbox): void {

@@ -208,23 +208,24 @@ export class PartitionDelivery implements SendObserver {
     );
   }
 
-  async #load({ inbox, from, limit }: DeliveryEffect & { kind: "load" }): Promise<void> {
+  async #load({ inbox, entries }: DeliveryEffect & { kind: "load" }): Promise<void> {
     const { stores, clock } = this.#options;
     this.#underWay += 1;
     try {
-      const found = await stores.mailbox.load(inbox.app, inbox.device, from, limit);
-      this.#answered(() => this.#fold.loaded(inbox, from, found, clock.now()));
+      const places = entries.map(({ mailedAs }) => mailedAs);
+      const found = await stores.mailbox.load(inbox.app, inbox.device, places);
+      this.#answered(() => this.#fold.loaded(inbox, entries, found, clock.now()));
     } catch (reason) {
       this.#warn(reason);
       this.#answered(() => this.#fold.notLoaded(inbox, clock.now()));
     }
   }
 
-  async #purge({ inbox, below, single }: DeliveryEffect & { kind: "purge" }): Promise<void> {
+  async #purge({ inbox, places }: DeliveryEffect & { kind: "purge" }): Promise<void> {
     const { stores, clock } = this.#options;
     this.#underWay += 1;
     try {
-      await stores.mailbox.purge(inbox.app, inbox.device, below, single);
+      await stores.mailbox.purge(places);
       this.#answered(() => this.#fold.purged(inbox, clock.now()));
     } catch (reason) {
       this.#warn(reason);

@@ -1,4 +1,4 @@
-import { addStep } from "./entry.ts";
+import { addStep, type Entry } from "./entry.ts";
 import { deliveryFrame } from "./frame.ts";
 import type { Connection, Inbox } from "./inbox.ts";
 import { retryAfterMs } from "./inbox.ts";
@@ -86,29 +86,26 @@ function load(state: DeliveryState, inbox: Inbox, window: number, nowMs: number)
   if (inbox.loading || nowMs < inbox.pausedUntilMs) return;
   if (!state.loads.take(inbox)) return;
   const wanted = inbox.entries.slice(inbox.sent, window);
-  const from = wanted[0]?.mailedAs ?? 0;
-  const limit = wanted.filter(({ message }) => message === undefined).length;
+  const entries = wanted.filter(({ message }) => message === undefined);
   inbox.loading = true;
-  state.effects.push({ kind: "load", inbox, from, limit });
+  state.effects.push({ kind: "load", inbox, entries });
 }
 
-/** The messages found, by delivery sequence, when the mailbox was read from this place on. */
+/** What the mailbox has of these entries, by delivery sequence. */
 export function loaded(
   state: DeliveryState,
   inbox: Inbox,
-  from: number,
+  entries: readonly Entry[],
   messages: ReadonlyMap<number, Uint8Array>,
   nowMs: number,
 ): void {
   inbox.loading = false;
   state.loads.release();
-  const first = inbox.entries.find(({ mailedAs }) => mailedAs === from);
-  if (first !== undefined && !messages.has(first.sequence)) dropGone(state, inbox, first, nowMs);
-  if (inbox.connection === undefined) return;
-  for (let at = inbox.sent; at < state.limits.window; at += 1) {
-    const entry = inbox.entries[at];
-    if (entry === undefined) break;
-    entry.message ??= messages.get(entry.sequence);
+  for (const entry of entries) {
+    const message = messages.get(entry.sequence);
+    if (entry.over) continue;
+    if (message === undefined) dropGone(state, inbox, entry, nowMs);
+    else if (inbox.connection !== undefined) entry.message ??= message;
   }
 }
 

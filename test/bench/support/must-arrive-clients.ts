@@ -88,6 +88,7 @@ function open(port: number, token: string): Promise<void> {
       new Device(socket, resolve).send({ case: "login", value: { token } });
     });
     socket.on("error", reject);
+    socket.on("close", () => reject(new Error("closed before it was welcomed")));
     sockets.push(socket);
   });
 }

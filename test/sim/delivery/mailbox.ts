@@ -30,16 +30,13 @@ export class SimMailbox {
     return this.mails.filter((mail) => mail.device === device);
   }
 
-  load(device: string, from: number, limit: number): Map<number, Uint8Array> {
-    const page = this.of(device).filter(({ mailedAs }) => mailedAs >= from);
-    return new Map(page.slice(0, limit).map(({ sequence, message }) => [sequence, message]));
+  load(device: string, places: readonly number[]): Map<number, Uint8Array> {
+    const found = this.of(device).filter(({ mailedAs }) => places.includes(mailedAs));
+    return new Map(found.map(({ sequence, message }) => [sequence, message]));
   }
 
-  purge(device: string, below: number, single: readonly number[]): void {
-    this.mails = this.mails.filter(
-      (mail) =>
-        mail.device !== device || (mail.mailedAs >= below && !single.includes(mail.mailedAs)),
-    );
+  purge(places: readonly number[]): void {
+    this.mails = this.mails.filter(({ mailedAs }) => !places.includes(mailedAs));
   }
 
   #expire(): void {

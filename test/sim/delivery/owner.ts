@@ -165,6 +165,7 @@ export class SimOwner {
         if (unwritten.includes(index)) this.delivery.notWritten(inbox, connection, world.now);
         else this.delivery.written(inbox, entry, connection, world.now);
       }
+      this.#carryOut();
     });
   }
 
@@ -188,22 +189,24 @@ export class SimOwner {
         break;
       }
       case "load": {
-        const { inbox, from, limit } = effect;
-        if (limit > limits.window) this.cluster.violate(`${limit} messages loaded at once`);
+        const { inbox, entries } = effect;
+        const { length } = entries;
+        if (length > limits.window) this.cluster.violate(`${length} messages loaded at once`);
+        const places = entries.map(({ mailedAs }) => mailedAs);
         this.#later(
-          () => mailbox.load(inbox.device, from, Math.ceil(world.between(1, limit))),
-          (page) => {
+          () => mailbox.load(inbox.device, places),
+          (found) => {
             if (broken) delivery.notLoaded(inbox, world.now);
-            else delivery.loaded(inbox, from, page, world.now);
+            else delivery.loaded(inbox, entries, found, world.now);
           },
         );
         break;
       }
       case "purge": {
-        const { inbox, below, single } = effect;
+        const { inbox, places } = effect;
         this.#later(
           () => {
-            if (!broken) mailbox.purge(inbox.device, below, single);
+            if (!broken) mailbox.purge(places);
           },
           () => {
             if (broken) delivery.notPurged(inbox, world.now);

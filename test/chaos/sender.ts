@@ -28,7 +28,7 @@ interface PushAnswer {
 
 /** Devices are shared out to lanes, and a lane makes one call after another: so each device has an order. */
 const LANES = 64;
-const TARGETS_OF_A_CALL = 4;
+const TARGETS_OF_A_CALL = 8;
 const CALL_TIMEOUT_MS = 8_000;
 const RETRY_AFTER_MS = 250;
 /** A share of the messages may wait for no longer than this. */

@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import {
-  connect as connectNats,
   credsAuthenticator,
   type NatsConnection,
   type NodeConnectionOptions,
@@ -12,6 +11,7 @@ import { HoldfastError } from "../status/errors.ts";
 import { NatsLink } from "./link.ts";
 import { apiErrorCode, isNoResponders, JS, natsError } from "./nats-errors.ts";
 import { parseServers } from "./servers.ts";
+import { connectTurnwise } from "./turnwise-transport.ts";
 
 export interface ConnectOptions {
   /** See `parseServers`. */
@@ -107,7 +107,7 @@ async function connectOnce(
   natsOptions: NodeConnectionOptions,
   events: ConnectionEvents,
 ): Promise<Connection> {
-  const nc = await connectNats(natsOptions);
+  const nc = await connectTurnwise(natsOptions);
   try {
     requireVersion(nc);
     await requireJetStream(nc);

@@ -1,7 +1,7 @@
 /**
- * Which uplinks of a device were forwarded lately, and how they were answered, so that one sent
- * again is answered again and not forwarded again. It belongs to the device and not to the connection:
- * a client sends again exactly when its connection was lost.
+ * Which uplinks of a device to a business were forwarded lately, and how they were answered, so that
+ * one sent again is answered again and not forwarded again. It belongs to the device and not to the
+ * connection: a client sends again exactly when its connection was lost.
  */
 import type { UplinkOutcome } from "./outcome.ts";
 import { payloadBytes } from "./outcome.ts";
@@ -9,55 +9,56 @@ import { payloadBytes } from "./outcome.ts";
 /** An uplink in the window: under way, or answered. */
 export type Remembered<E> = { underWay: E } | { answered: UplinkOutcome };
 
-/** Of one device. */
+/** Of one device and business. */
 const MOST_UPLINKS = 64;
 const MOST_PAYLOAD_BYTES = 512 * 1024;
 
+/** Uplinks are named by their request ids. */
 export class AnswerWindow<E> {
   readonly #uplinks = new Map<string, Remembered<E>>();
   #payloadBytes = 0;
 
-  find(key: string): Remembered<E> | undefined {
-    return this.#uplinks.get(key);
+  find(requestId: string): Remembered<E> | undefined {
+    return this.#uplinks.get(requestId);
   }
 
-  begin(key: string, exchange: E): void {
-    this.#drop(key);
-    this.#uplinks.set(key, { underWay: exchange });
+  begin(requestId: string, exchange: E): void {
+    this.#drop(requestId);
+    this.#uplinks.set(requestId, { underWay: exchange });
     if (this.#uplinks.size > MOST_UPLINKS) this.#dropOldest();
   }
 
   /** Remembers the answer, if the window still has this exchange. Returns the bytes it takes. */
-  answer(key: string, exchange: E, answered: UplinkOutcome): number {
-    if (!this.#holds(key, exchange)) return 0;
+  answer(requestId: string, exchange: E, answered: UplinkOutcome): number {
+    if (!this.#holds(requestId, exchange)) return 0;
     const bytes = payloadBytes(answered.payload);
-    this.#uplinks.set(key, { answered });
+    this.#uplinks.set(requestId, { answered });
     this.#payloadBytes += bytes;
     while (this.#payloadBytes > MOST_PAYLOAD_BYTES) this.#dropOldest();
     return bytes;
   }
 
   /** The business does not have it: sent again, it is a new uplink. */
-  forget(key: string, exchange: E): void {
-    if (this.#holds(key, exchange)) this.#uplinks.delete(key);
+  forget(requestId: string, exchange: E): void {
+    if (this.#holds(requestId, exchange)) this.#uplinks.delete(requestId);
   }
 
-  #holds(key: string, exchange: E): boolean {
-    const found = this.#uplinks.get(key);
+  #holds(requestId: string, exchange: E): boolean {
+    const found = this.#uplinks.get(requestId);
     return found !== undefined && "underWay" in found && found.underWay === exchange;
   }
 
   #dropOldest(): void {
-    for (const key of this.#uplinks.keys()) {
-      this.#drop(key);
+    for (const requestId of this.#uplinks.keys()) {
+      this.#drop(requestId);
       return;
     }
   }
 
-  #drop(key: string): void {
-    const found = this.#uplinks.get(key);
+  #drop(requestId: string): void {
+    const found = this.#uplinks.get(requestId);
     if (found === undefined) return;
-    this.#uplinks.delete(key);
+    this.#uplinks.delete(requestId);
     if ("answered" in found) this.#payloadBytes -= payloadBytes(found.answered.payload);
   }
 }
@@ -66,6 +67,11 @@ export class AnswerWindow<E> {
 export const WINDOW_MS = 60_000;
 /** Answers that are kept on a node; beyond it the older half of the windows goes early. */
 const MOST_BYTES_OF_NODE = 64 * 1024 * 1024;
+
+/** The name of a window. */
+export function windowKey(app: string, device: string, business: string): string {
+  return `${app}\n${device}\n${business}`;
+}
 
 /**
  * The windows of a node's devices, in two generations: what was used in the present one or the one
@@ -77,9 +83,9 @@ export class AnswerWindows<E> {
   #beganAtMs = 0;
   #payloadBytes = 0;
 
-  of(app: string, device: string, nowMs: number): AnswerWindow<E> {
+  /** `key`: see `windowKey`. */
+  of(key: string, nowMs: number): AnswerWindow<E> {
     if (nowMs - this.#beganAtMs >= WINDOW_MS) this.#turn(nowMs);
-    const key = `${app}\n${device}`;
     let window = this.#present.get(key);
     if (window === undefined) {
       window = this.#previous.get(key) ?? new AnswerWindow<E>();

@@ -7,6 +7,8 @@ import { ReplyOrder } from "./reply-order.ts";
 /** What one connection has going with one business. Made at its first uplink. */
 export class Dialogue {
   readonly lane: Lane;
+  /** Names the window of its device's answers; it outlives the connection. */
+  readonly windowKey: string;
   readonly envelope = new Envelope();
   /** Uplinks without an answer. */
   underWay = 0;
@@ -15,9 +17,10 @@ export class Dialogue {
   #tokens: number;
   #atMs: number;
 
-  constructor(lane: Lane, nowMs: number) {
+  constructor(lane: Lane, windowKey: string, nowMs: number) {
     const { ordered, ratePerConnection } = lane.settings;
     this.lane = lane;
+    this.windowKey = windowKey;
     this.order = ordered ? new ReplyOrder() : undefined;
     this.#tokens = ratePerConnection;
     this.#atMs = nowMs;

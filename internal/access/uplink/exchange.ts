@@ -1,12 +1,8 @@
 /** One uplink on its way to a business, and the answer on its way back. */
-import { create } from "@bufbuild/protobuf";
-import {
-  UplinkAckSchema,
-  UplinkReplySchema,
-  UplinkStatus,
-} from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import type { Wheel, WheelEntry } from "../../clock/wheel.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
+import { encodeUplinkAck, encodeUplinkReply } from "../../wire/uplink-answers.ts";
 import type { Session } from "../session.ts";
 import type { AnswerWindow, AnswerWindows } from "./answer-window.ts";
 import { count } from "./counters.ts";
@@ -29,10 +25,9 @@ export interface ExchangeOptions {
   sealed: Uint8Array;
   wantReply: boolean;
   wheel: Wheel;
-  /** Where its answer is remembered, and under what. */
+  /** Where its answer is remembered. */
   windows: AnswerWindows<Exchange>;
   window: AnswerWindow<Exchange>;
-  key: string;
 }
 
 export class Exchange implements WheelEntry, Taker {
@@ -114,13 +109,13 @@ export class Exchange implements WheelEntry, Taker {
 
   /** Only what the business has: what it may not have is worth another try. */
   #remember(result: UplinkOutcome): void {
-    const { windows, window, key, wheel } = this.#o;
+    const { windows, window, requestId, wheel } = this.#o;
     const { status } = result;
     const has = status === UplinkStatus.OK || status === UplinkStatus.REFUSED;
     // A reply too long is the business's answer too, and would be as long again.
     if (has || (this.begun && status === UplinkStatus.TOO_LARGE)) {
-      windows.grew(window.answer(key, this, result), wheel.now);
-    } else window.forget(key, this);
+      windows.grew(window.answer(requestId, this, result), wheel.now);
+    } else window.forget(requestId, this);
   }
 
   #answer(result: UplinkOutcome): void {
@@ -164,13 +159,11 @@ export function answerAtOnce(
 
 function acknowledge(session: Session, requestId: string, result: UplinkOutcome): void {
   const { status, retryAfterMs } = result;
-  const value = create(UplinkAckSchema, { requestId, status, retryAfterMs });
-  send(session, SharedFrame.of({ case: "uplinkAck", value }));
+  send(session, SharedFrame.fromBinary(encodeUplinkAck(requestId, status, retryAfterMs)));
 }
 
 function replyFrame(requestId: string, { status, payload }: UplinkOutcome): SharedFrame {
-  const value = create(UplinkReplySchema, { requestId, status, payload });
-  return SharedFrame.of({ case: "uplinkReply", value });
+  return SharedFrame.fromBinary(encodeUplinkReply(requestId, status, payload));
 }
 
 function send(session: Session, frame: SharedFrame): void {

@@ -6,7 +6,7 @@ import type { ConnectionLog } from "../connection-log.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { AccessMetrics } from "../metrics.ts";
 import type { Session } from "../session.ts";
-import { AnswerWindows } from "./answer-window.ts";
+import { AnswerWindows, windowKey } from "./answer-window.ts";
 import { type BusinessStatistics, count } from "./counters.ts";
 import { Dialogue } from "./dialogue.ts";
 import { answerAtOnce, Exchange } from "./exchange.ts";
@@ -51,9 +51,9 @@ export class Uplinks {
       return;
     }
     dialogue.lane.counters.uplinks += 1;
-    const window = this.#windows.of(session.app, session.device, wheel.now);
-    const key = `${uplink.business}\n${uplink.requestId}`;
-    const known = window.find(key);
+    const { requestId } = uplink;
+    const window = this.#windows.of(dialogue.windowKey, wheel.now);
+    const known = window.find(requestId);
     if (known !== undefined && uplink.retransmit) {
       dialogue.lane.counters.repeated += 1;
       if ("answered" in known) answerAtOnce(session, uplink, known.answered);
@@ -73,15 +73,14 @@ export class Uplinks {
     const exchange = new Exchange({
       session,
       dialogue,
-      requestId: uplink.requestId,
+      requestId,
       sealed: dialogue.envelope.seal(session, uplink, log.incarnation, clock.now()),
       wantReply: uplink.wantReply,
       wheel,
       windows: this.#windows,
       window,
-      key,
     });
-    window.begin(key, exchange);
+    window.begin(requestId, exchange);
     dialogue.lane.forward(exchange);
   }
 
@@ -94,7 +93,8 @@ export class Uplinks {
       session.dialogues?.delete(business);
       return undefined;
     }
-    const dialogue = new Dialogue(lane, this.#options.wheel.now);
+    const key = windowKey(session.app, session.device, business);
+    const dialogue = new Dialogue(lane, key, this.#options.wheel.now);
     session.dialogues ??= new Map();
     session.dialogues.set(business, dialogue);
     return dialogue;

@@ -3,6 +3,7 @@ import {
   AnswerWindow,
   AnswerWindows,
   WINDOW_MS,
+  windowKey,
 } from "../../../internal/access/uplink/answer-window.ts";
 import { outcome, refusal } from "../../../internal/access/uplink/outcome.ts";
 import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
@@ -12,10 +13,10 @@ const OK = outcome(UplinkStatus.OK);
 describe("the window of a device", () => {
   test("knows what is under way, and then how it was answered", () => {
     const window = new AnswerWindow<string>();
-    window.begin("chat\n1", "first");
-    expect(window.find("chat\n1")).toEqual({ underWay: "first" });
-    window.answer("chat\n1", "first", OK);
-    expect(window.find("chat\n1")).toEqual({ answered: OK });
+    window.begin("r1", "first");
+    expect(window.find("r1")).toEqual({ underWay: "first" });
+    window.answer("r1", "first", OK);
+    expect(window.find("r1")).toEqual({ answered: OK });
   });
 
   test("forgets what the business does not have", () => {
@@ -49,26 +50,28 @@ describe("the window of a device", () => {
 describe("the windows of a node", () => {
   test("outlive a connection by a minute, and no longer than two", () => {
     const windows = new AnswerWindows<string>();
-    windows.of("shop", "d1", 0).begin("k", "x");
-    expect(windows.of("shop", "d1", WINDOW_MS * 1.5).find("k")).toBeDefined();
-    expect(windows.of("shop", "d1", WINDOW_MS * 3).find("k")).toBeDefined();
-    windows.of("shop", "d2", WINDOW_MS * 4);
-    windows.of("shop", "d2", WINDOW_MS * 5);
-    expect(windows.of("shop", "d1", WINDOW_MS * 6).find("k")).toBeUndefined();
+    windows.of("d1", 0).begin("k", "x");
+    expect(windows.of("d1", WINDOW_MS * 1.5).find("k")).toBeDefined();
+    expect(windows.of("d1", WINDOW_MS * 3).find("k")).toBeDefined();
+    windows.of("d2", WINDOW_MS * 4);
+    windows.of("d2", WINDOW_MS * 5);
+    expect(windows.of("d1", WINDOW_MS * 6).find("k")).toBeUndefined();
   });
 
-  test("are one for each device of each app", () => {
+  test("are one for each device, app and business", () => {
     const windows = new AnswerWindows<string>();
-    windows.of("shop", "d1", 0).begin("k", "x");
-    expect(windows.of("shop", "d2", 0).find("k")).toBeUndefined();
-    expect(windows.of("bank", "d1", 0).find("k")).toBeUndefined();
+    windows.of(windowKey("shop", "d1", "chat"), 0).begin("k", "x");
+    expect(windows.of(windowKey("shop", "d1", "chat"), 0).find("k")).toBeDefined();
+    expect(windows.of(windowKey("shop", "d2", "chat"), 0).find("k")).toBeUndefined();
+    expect(windows.of(windowKey("bank", "d1", "chat"), 0).find("k")).toBeUndefined();
+    expect(windows.of(windowKey("shop", "d1", "orders"), 0).find("k")).toBeUndefined();
   });
 
   test("go early when their answers take too much memory", () => {
     const windows = new AnswerWindows<string>();
-    windows.of("shop", "d1", 0).begin("k", "x");
+    windows.of("d1", 0).begin("k", "x");
     windows.grew(40 * 1024 * 1024, 1);
     windows.grew(40 * 1024 * 1024, 2);
-    expect(windows.of("shop", "d1", 3).find("k")).toBeUndefined();
+    expect(windows.of("d1", 3).find("k")).toBeUndefined();
   });
 });

@@ -1,5 +1,6 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { Apps } from "../../internal/auth/apps.ts";
+import { sha256 } from "../../internal/auth/sha256.ts";
 import { TokenIssuer } from "../../internal/auth/tokens.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
@@ -53,8 +54,4 @@ function operatorCheck(operatorKey: string | undefined): (key: string | undefine
   if (operatorKey === undefined) return () => false;
   const wanted = sha256(operatorKey);
   return (key) => key !== undefined && timingSafeEqual(sha256(key), wanted);
-}
-
-function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

@@ -1,9 +1,10 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { type AppRecord, decodeJson } from "../../streams/records.ts";
 import { appKey } from "../../streams/subjects.ts";
 import type { Bucket, Entry, Subscription } from "../bus/contract.ts";
 import { updateJson } from "../bus/update.ts";
 import { HoldfastError } from "../status/errors.ts";
+import { sha256 } from "./sha256.ts";
 
 /** Compared with when the app does not exist, so that absent and wrong take the same time. */
 const NO_KEY = sha256("");
@@ -71,8 +72,4 @@ export class Apps {
   [Symbol.dispose](): void {
     this.#watch?.stop();
   }
-}
-
-function sha256(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
 }

@@ -25,6 +25,7 @@ interface Waiting {
 
 const TIMEOUT_MS = 5_000;
 const CHECK_MS = 1_000;
+const NO_LEADER = 503;
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -75,7 +76,9 @@ export class BucketWriter implements AckReceiver {
       this.#settle(number, { kind: "conflict" });
     } else {
       const why = `a bucket does not take a write: ${error.description}`;
-      this.#fail(number, new HoldfastError("internal", why));
+      // A bucket without a leader is an outage like a lost connection: whoever writes says so.
+      const code = error.status === NO_LEADER ? "unavailable" : "internal";
+      this.#fail(number, new HoldfastError(code, why));
     }
   }
 

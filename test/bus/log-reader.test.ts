@@ -73,6 +73,20 @@ function withLoss(real: TestConnection, drop: (message: Msg) => boolean): TestCo
   return { ...real, nc };
 }
 
+/** The same connection, but every consumer begins with the first message, wherever it should. */
+function withEarlyConsumers(real: TestConnection): TestConnection {
+  const nc: NatsConnection = Object.create(real.nc);
+  nc.request = (subject, payload, options) => {
+    const asked = text(payload as Uint8Array).replace(/"opt_start_seq":\d+/, '"opt_start_seq":1');
+    return real.nc.request(
+      subject,
+      subject.includes(".CONSUMER.CREATE.") ? asked : payload,
+      options,
+    );
+  };
+  return { ...real, nc };
+}
+
 test("a reader gets the records of its partition, and no others, in order with their sequences", async () => {
   const sequences = await store([0, 2, 0, 1, 2, 0]);
   const read = readFrom(0, 0);
@@ -151,6 +165,17 @@ test("the deletion of its consumer costs a reader no record and repeats none", a
   await store([0, 0], 2);
   await eventually("the rest is read", () => read.records.length === 4);
   expect(read.records).toEqual(["0:0", "0:1", "0:2", "0:3"]);
+  read.stop();
+});
+
+test("a consumer that begins too early, on a copy of the stream that lags behind, repeats none", async () => {
+  const sequences = await store([0, 0, 0]);
+  reader = new NatsLogReader(withEarlyConsumers(connection), LAYOUT.logStreams);
+  const read = readFrom(0, sequences[1]!);
+  await eventually("the rest is read", () => read.records.length > 0);
+  await store([0], 3);
+  await eventually("the new one is read", () => read.records.length > 1);
+  expect(read.records).toEqual(["0:2", "0:3"]);
   read.stop();
 });
 

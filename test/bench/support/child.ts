@@ -47,6 +47,11 @@ export class Child<Questions extends { [name: string]: { ask: unknown; answer: u
     });
   }
 
+  /** SIGSTOP, SIGCONT and the like. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process.exitCode !== null) return;
     this.#process.kill("SIGKILL");

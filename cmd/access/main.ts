@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { AccessConfig } from "../../internal/access/config.ts";
+import { NodeLog } from "../../internal/access/log/node-log.ts";
 import { newAccessMetrics } from "../../internal/access/metrics.ts";
-import { NodeLog } from "../../internal/access/node-log.ts";
 import { createAccessNode } from "../../internal/access/service.ts";
 import { TokenVerifier } from "../../internal/auth/tokens.ts";
 import { NatsChannelHistory } from "../../internal/bus/channel-history.ts";

@@ -2,13 +2,13 @@
 import type { Kick, Order, SetRooms } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { type CloseReason, closeReasonOf } from "../status/close.ts";
 import type { Transport, TransportHandlers } from "../transport/transport.ts";
-import type { ConnectionLogEvents } from "./connection-log.ts";
+import type { PushIntake } from "./delivery/push-intake.ts";
 import { drainSessions, undrainSessions } from "./drain.ts";
-import { welcome } from "./handshake.ts";
-import type { PushIntake } from "./push-intake.ts";
+import type { ConnectionLogEvents } from "./log/connection-log.ts";
 import type { NodeState, SessionServices } from "./services.ts";
-import { Session } from "./session.ts";
-import { isLoggedIn } from "./session-state.ts";
+import { welcome } from "./session/handshake.ts";
+import { Session } from "./session/session.ts";
+import { isLoggedIn } from "./session/session-state.ts";
 
 export class Gateway implements ConnectionLogEvents {
   readonly #services: SessionServices;

@@ -2,13 +2,13 @@ import type { VerifiedToken } from "../auth/tokens.ts";
 import type { Clock, Random } from "../clock/clock.ts";
 import type { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { AckLog } from "./ack-log.ts";
-import type { ConnectionLog } from "./connection-log.ts";
-import type { Deliveries } from "./deliveries.ts";
+import type { Deliveries } from "./delivery/deliveries.ts";
 import type { SessionLimits } from "./limits.ts";
+import type { AckLog } from "./log/ack-log.ts";
+import type { ConnectionLog } from "./log/connection-log.ts";
 import type { AccessMetrics } from "./metrics.ts";
-import type { Rooms } from "./rooms.ts";
-import type { SessionTable } from "./session-table.ts";
+import type { Rooms } from "./rooms/rooms.ts";
+import type { SessionTable } from "./session/session-table.ts";
 import type { Uplinks } from "./uplink/uplinks.ts";
 
 export interface TokenVerifier {

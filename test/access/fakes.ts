@@ -4,7 +4,7 @@ import type {
   ConnectionLog,
   ConnectionLogEvents,
   LoggedConnection,
-} from "../../internal/access/connection-log.ts";
+} from "../../internal/access/log/connection-log.ts";
 import type { TokenVerifier } from "../../internal/access/services.ts";
 import type { VerifiedToken } from "../../internal/auth/tokens.ts";
 import type { Appender, ChannelHistory, Past, Stored } from "../../internal/bus/contract.ts";

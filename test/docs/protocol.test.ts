@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { ALLOWED } from "../../internal/access/session-state.ts";
+import { ALLOWED } from "../../internal/access/session/session-state.ts";
 import { CLOSE } from "../../internal/status/close.ts";
 import { ClientFrameSchema, ServerFrameSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 

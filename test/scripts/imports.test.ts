@@ -30,7 +30,7 @@ test("an import that goes along the arrows of the architecture is accepted", asy
   const accepted = [
     ["cmd/access/main.ts", "../../internal/access/service.ts"],
     ["cmd/all/main.ts", "../access/main.ts"],
-    ["internal/access/session.ts", "./outbox.ts"],
+    ["internal/access/session/session.ts", "./outbox.ts"],
     ["internal/access/service.ts", "../transport/ws.ts"],
     ["internal/push/service.ts", "../../proto/gen/holdfast/control/v1/control_pb.ts"],
     ["internal/projector/fold/fold.ts", "../../../streams/subjects.ts"],
@@ -48,6 +48,7 @@ test("an import that goes along the arrows of the architecture is accepted", asy
 test("an import that goes against them is refused", async () => {
   const forbidden = [
     ["internal/access/a.ts", "../push/service.ts"],
+    ["internal/access/session/a.ts", "../../push/service.ts"],
     ["internal/push/a.ts", "../projector/fold/fold.ts"],
     ["internal/projector/a.ts", "../control/service.ts"],
     ["internal/control/a.ts", "../access/service.ts"],

@@ -1,8 +1,8 @@
 import type {
   ConnectionLogEvents,
   LoggedConnection,
-} from "../../internal/access/connection-log.ts";
-import { NodeLog } from "../../internal/access/node-log.ts";
+} from "../../internal/access/log/connection-log.ts";
+import { NodeLog } from "../../internal/access/log/node-log.ts";
 import { closeReasonOf, type EndReason } from "../../internal/status/close.ts";
 import { connectionId } from "../../streams/connection-id.ts";
 import { partitionOf } from "../../streams/partition.ts";

@@ -3,7 +3,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { HandleUplinkRequestSchema } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import type { Uplink } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { connectionId } from "../../../streams/connection-id.ts";
-import type { Session } from "../session.ts";
+import type { Session } from "../session/session.ts";
 
 const FIELD = HandleUplinkRequestSchema.field;
 /** Of an entry of a map<string, string>. */

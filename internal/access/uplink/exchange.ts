@@ -3,7 +3,7 @@ import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import type { Wheel, WheelEntry } from "../../clock/wheel.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
 import { encodeUplinkAck, encodeUplinkReply } from "../../wire/uplink-answers.ts";
-import type { Session } from "../session.ts";
+import type { Session } from "../session/session.ts";
 import type { AnswerWindow, AnswerWindows } from "./answer-window.ts";
 import { count } from "./counters.ts";
 import type { Dialogue } from "./dialogue.ts";

@@ -2,10 +2,10 @@
 import { type Uplink, UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { Wheel } from "../../clock/wheel.ts";
-import type { ConnectionLog } from "../connection-log.ts";
 import type { SessionLimits } from "../limits.ts";
+import type { ConnectionLog } from "../log/connection-log.ts";
 import type { AccessMetrics } from "../metrics.ts";
-import type { Session } from "../session.ts";
+import type { Session } from "../session/session.ts";
 import { AnswerWindows, windowKey } from "./answer-window.ts";
 import { type BusinessStatistics, count } from "./counters.ts";
 import { Dialogue } from "./dialogue.ts";

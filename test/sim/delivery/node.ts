@@ -1,4 +1,4 @@
-import { Deliveries } from "../../../internal/access/deliveries.ts";
+import { Deliveries } from "../../../internal/access/delivery/deliveries.ts";
 import { connectionId, incarnationOf } from "../../../streams/connection-id.ts";
 import type { SimDevice } from "./client.ts";
 import type { DeliveryCluster } from "./cluster.ts";

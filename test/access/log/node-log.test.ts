@@ -1,17 +1,17 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { LoggedConnection } from "../../internal/access/connection-log.ts";
-import { NodeLog } from "../../internal/access/node-log.ts";
-import type { Appender, Stored } from "../../internal/bus/contract.ts";
+import type { LoggedConnection } from "../../../internal/access/log/connection-log.ts";
+import { NodeLog } from "../../../internal/access/log/node-log.ts";
+import type { Appender, Stored } from "../../../internal/bus/contract.ts";
 import {
   BeatAnswerSchema,
   BeatSchema,
   OrderSchema,
-} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { NODE_BEATS_FILTER, nodeControlSubject } from "../../streams/subjects.ts";
-import { MemoryMessages } from "../support/memory-messages.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
+} from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { RecordSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { NODE_BEATS_FILTER, nodeControlSubject } from "../../../streams/subjects.ts";
+import { MemoryMessages } from "../../support/memory-messages.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 /** What reached the log, and what waits. */
 class HeldAppender implements Appender {

@@ -1,8 +1,8 @@
-import { type Channel, channelLiveSubject } from "../../streams/subjects.ts";
-import type { Messages, Received, Subscription } from "../bus/contract.ts";
-import { decodeServerFrame } from "../wire/codec.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
-import { type Priority, priorityOf } from "./priority.ts";
+import { type Channel, channelLiveSubject } from "../../../streams/subjects.ts";
+import type { Messages, Received, Subscription } from "../../bus/contract.ts";
+import { decodeServerFrame } from "../../wire/codec.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
+import { type Priority, priorityOf } from "../session/priority.ts";
 
 /** The header in which the server tells the stream sequence of what it republishes. */
 const SEQUENCE_HEADER = "Nats-Sequence";

@@ -1,18 +1,22 @@
 /** Who is in which room of this node, and the rules of joining and leaving. */
 import { create } from "@bufbuild/protobuf";
-import { type Join, JoinedSchema, LeftSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { idProblem } from "../../streams/names.ts";
-import type { ChannelHistory, Messages } from "../bus/contract.ts";
-import type { Logger } from "../observe/logger.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
+import {
+  type Join,
+  JoinedSchema,
+  LeftSchema,
+} from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { idProblem } from "../../../streams/names.ts";
+import type { ChannelHistory, Messages } from "../../bus/contract.ts";
+import type { Logger } from "../../observe/logger.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
+import type { SessionLimits } from "../limits.ts";
+import type { ConnectionLog } from "../log/connection-log.ts";
+import type { AccessMetrics } from "../metrics.ts";
+import { refuse } from "../session/refusal.ts";
+import type { Session } from "../session/session.ts";
 import { AppChannels } from "./app-channels.ts";
-import type { ConnectionLog } from "./connection-log.ts";
-import type { SessionLimits } from "./limits.ts";
-import type { AccessMetrics } from "./metrics.ts";
-import { refuse } from "./refusal.ts";
 import { Room } from "./room.ts";
 import type { RoomZones } from "./room-zones.ts";
-import type { Session } from "./session.ts";
 
 export interface JoinRequest {
   room: string;

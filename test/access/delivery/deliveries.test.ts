@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Deliveries } from "../../internal/access/deliveries.ts";
+import { Deliveries } from "../../../internal/access/delivery/deliveries.ts";
 
 const at = 7;
 

@@ -1,13 +1,13 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { BeatAnswerSchema, BeatSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { BeatAnswerSchema, BeatSchema } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import {
   beatAnswerSubject,
   beatAnswersFilter,
   beatOfAnswer,
   nodeBeatSubject,
-} from "../../streams/subjects.ts";
-import type { Link, Messages, Received, Subscription } from "../bus/contract.ts";
-import type { Clock, Timer } from "../clock/clock.ts";
+} from "../../../streams/subjects.ts";
+import type { Link, Messages, Received, Subscription } from "../../bus/contract.ts";
+import type { Clock, Timer } from "../../clock/clock.ts";
 
 export const BEAT_EVERY_MS = 1_000;
 /** A node that was not answered for this long is on its own. It is declared dead only after 5 s. */

@@ -1,7 +1,7 @@
-import type { Channel } from "../../streams/subjects.ts";
-import type { ChannelHistory, Messages, Subscription } from "../bus/contract.ts";
+import type { Channel } from "../../../streams/subjects.ts";
+import type { ChannelHistory, Messages, Subscription } from "../../bus/contract.ts";
+import type { Session } from "../session/session.ts";
 import { type ChannelMessage, channelMessage, subscribeChannel } from "./channel.ts";
-import type { Session } from "./session.ts";
 
 /** What a member missed: undefined when it cannot be had any more. */
 export interface Replay {

@@ -1,4 +1,4 @@
-import { connectionHash, DigestSum } from "../../streams/digest.ts";
+import { connectionHash, DigestSum } from "../../../streams/digest.ts";
 import type { LoggedConnection } from "./connection-log.ts";
 
 /**

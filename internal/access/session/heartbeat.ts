@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { PongSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
-import type { SessionLimits } from "./limits.ts";
+import { PongSchema } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
+import type { SessionLimits } from "../limits.ts";
 import type { Session } from "./session.ts";
 
 const PONG = SharedFrame.of({ case: "pong", value: create(PongSchema) });

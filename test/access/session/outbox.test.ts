@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { admittance, Outbox } from "../../internal/access/outbox.ts";
-import { Priority } from "../../internal/access/priority.ts";
-import { CLOSE } from "../../internal/status/close.ts";
-import { SharedFrame } from "../../internal/wire/shared-frame.ts";
-import { LeftSchema, Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { eventually } from "../support/eventually.ts";
-import { type LoggedIn, startNode, type TestNode } from "./node.ts";
+import { admittance, Outbox } from "../../../internal/access/session/outbox.ts";
+import { Priority } from "../../../internal/access/session/priority.ts";
+import { CLOSE } from "../../../internal/status/close.ts";
+import { SharedFrame } from "../../../internal/wire/shared-frame.ts";
+import { LeftSchema, Message_Priority } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { eventually } from "../../support/eventually.ts";
+import { type LoggedIn, startNode, type TestNode } from "../node.ts";
 
 describe("an outbox", () => {
   const frame = (room: string) =>

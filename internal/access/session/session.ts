@@ -3,23 +3,23 @@
  * There may be tens of thousands, so it holds fields and no closures; what it does with frames is
  * in the files beside it.
  */
-import type { Client } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { refilled } from "../clock/token-bucket.ts";
-import type { WheelEntry } from "../clock/wheel.ts";
-import type { CloseReason, EndReason, SilentEnd } from "../status/close.ts";
-import type { Transport, TransportHandlers } from "../transport/transport.ts";
-import { decodeClientFrame } from "../wire/codec.ts";
-import type { SharedFrame } from "../wire/shared-frame.ts";
-import { ProtocolViolation } from "../wire/violation.ts";
+import type { Client } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { refilled } from "../../clock/token-bucket.ts";
+import type { WheelEntry } from "../../clock/wheel.ts";
+import type { CloseReason, EndReason, SilentEnd } from "../../status/close.ts";
+import type { Transport, TransportHandlers } from "../../transport/transport.ts";
+import { decodeClientFrame } from "../../wire/codec.ts";
+import type { SharedFrame } from "../../wire/shared-frame.ts";
+import { ProtocolViolation } from "../../wire/violation.ts";
+import type { LoggedConnection } from "../log/connection-log.ts";
+import type { SessionServices } from "../services.ts";
+import type { Dialogue } from "../uplink/dialogue.ts";
 import { ending } from "./close-frame.ts";
-import type { LoggedConnection } from "./connection-log.ts";
 import { nextDeadline, passedDeadline } from "./deadlines.ts";
 import { handleFrame } from "./frames.ts";
 import { admittance, Outbox } from "./outbox.ts";
 import { Priority } from "./priority.ts";
-import type { SessionServices } from "./services.ts";
 import { allows, isLoggedIn, next, type SessionEvent, type SessionState } from "./session-state.ts";
-import type { Dialogue } from "./uplink/dialogue.ts";
 
 const NO_ROOMS: readonly string[] = [];
 /** Shared by all that have none, and never changed. */

@@ -1,12 +1,12 @@
 /** Gathers what clients acknowledge, and tells the log of it some times a second. */
 import { create } from "@bufbuild/protobuf";
-import { type Ack, AckSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import type { Clock, Timer } from "../clock/clock.ts";
+import { type Ack, AckSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import type { Clock, Timer } from "../../clock/clock.ts";
+import type { Deliveries } from "../delivery/deliveries.ts";
+import type { AccessMetrics } from "../metrics.ts";
+import { refuse } from "../session/refusal.ts";
+import type { Session } from "../session/session.ts";
 import type { ConnectionLog } from "./connection-log.ts";
-import type { Deliveries } from "./deliveries.ts";
-import type { AccessMetrics } from "./metrics.ts";
-import { refuse } from "./refusal.ts";
-import type { Session } from "./session.ts";
 
 const FLUSH_MS = 20;
 /** Connections in one record. */

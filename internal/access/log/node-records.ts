@@ -4,12 +4,12 @@ import {
   type Connection,
   ConnectionSchema,
   RecordSchema,
-} from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { connectionId } from "../../streams/connection-id.ts";
-import { type LogType, logSubject } from "../../streams/subjects.ts";
-import type { Appender } from "../bus/contract.ts";
-import type { Clock } from "../clock/clock.ts";
-import type { EndReason } from "../status/close.ts";
+} from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { connectionId } from "../../../streams/connection-id.ts";
+import { type LogType, logSubject } from "../../../streams/subjects.ts";
+import type { Appender } from "../../bus/contract.ts";
+import type { Clock } from "../../clock/clock.ts";
+import type { EndReason } from "../../status/close.ts";
 import type { LoggedConnection } from "./connection-log.ts";
 import type { OpenConnections } from "./open-connections.ts";
 

@@ -1,6 +1,6 @@
-import { decodeJson, type RoomSettings } from "../../streams/records.ts";
-import { parseRoomKey } from "../../streams/subjects.ts";
-import type { Bucket, Entry, Subscription } from "../bus/contract.ts";
+import { decodeJson, type RoomSettings } from "../../../streams/records.ts";
+import { parseRoomKey } from "../../../streams/subjects.ts";
+import type { Bucket, Entry, Subscription } from "../../bus/contract.ts";
 
 /** Told when a room comes into another zone; "" for none. */
 export type ZoneChanged = (app: string, room: string, zone: string) => void;

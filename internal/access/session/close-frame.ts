@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
-import { CloseSchema, ReconnectSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import type { Random } from "../clock/clock.ts";
-import { CLOSE, type CloseReason } from "../status/close.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
+import { CloseSchema, ReconnectSchema } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import type { Random } from "../../clock/clock.ts";
+import { CLOSE, type CloseReason } from "../../status/close.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
 
 /** Codes from here on tell the client to stay away. */
 const STAY_AWAY = 4_200;

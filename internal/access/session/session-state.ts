@@ -2,7 +2,7 @@
  * The life of a connection, as a table and two functions. docs/PROTOCOL.md has the same table, and
  * a test compares them.
  */
-import type { ClientBody } from "../wire/codec.ts";
+import type { ClientBody } from "../../wire/codec.ts";
 
 export type SessionState = "awaiting-login" | "logging-in" | "active" | "draining" | "closed";
 

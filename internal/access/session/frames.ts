@@ -1,11 +1,11 @@
 /** What each frame of a client does. Its state allows it already; its fields are checked here. */
-import type { ClientBody } from "../wire/codec.ts";
-import { fieldProblem } from "../wire/validate.ts";
-import { ProtocolViolation } from "../wire/violation.ts";
+import type { ClientBody } from "../../wire/codec.ts";
+import { fieldProblem } from "../../wire/validate.ts";
+import { ProtocolViolation } from "../../wire/violation.ts";
+import { toRequest } from "../rooms/rooms.ts";
 import { logIn, refresh } from "./handshake.ts";
 import { answerPing } from "./heartbeat.ts";
 import { refuse } from "./refusal.ts";
-import { toRequest } from "./rooms.ts";
 import type { Session } from "./session.ts";
 
 export function handleFrame(session: Session, body: ClientBody): void {

@@ -4,10 +4,10 @@
  * projectors, and hands orders back. `NodeLog` implements it.
  */
 
-import type { Order } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import type { Ack } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import type { Client } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import type { EndReason } from "../status/close.ts";
+import type { Order } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import type { Ack } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import type { Client } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import type { EndReason } from "../../status/close.ts";
 
 /** A logged-in connection. Sessions implement it, so that it costs no second object. */
 export interface LoggedConnection {

@@ -1,7 +1,7 @@
-import type { Messages, Subscription } from "../bus/contract.ts";
+import type { Messages, Subscription } from "../../bus/contract.ts";
+import type { Session } from "../session/session.ts";
 import { type ChannelMessage, subscribeChannel } from "./channel.ts";
 import type { Room } from "./room.ts";
-import type { Session } from "./session.ts";
 
 interface Zone {
   readonly rooms: Set<Room>;

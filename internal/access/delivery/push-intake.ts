@@ -5,17 +5,17 @@ import {
   DeliverAnswerSchema,
   DeliverSchema,
   type Delivery,
-} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import { nodePushSubject } from "../../streams/subjects.ts";
-import type { Messages, Received, Subscription } from "../bus/contract.ts";
-import type { Clock } from "../clock/clock.ts";
-import type { Logger } from "../observe/logger.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
+} from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { nodePushSubject } from "../../../streams/subjects.ts";
+import type { Messages, Received, Subscription } from "../../bus/contract.ts";
+import type { Clock } from "../../clock/clock.ts";
+import type { Logger } from "../../observe/logger.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
+import type { AccessMetrics } from "../metrics.ts";
+import { Priority, priorityOf } from "../session/priority.ts";
+import type { SessionTable } from "../session/session-table.ts";
 import type { Deliveries } from "./deliveries.ts";
-import type { AccessMetrics } from "./metrics.ts";
-import { Priority, priorityOf } from "./priority.ts";
 import { RecentIds } from "./recent-ids.ts";
-import type { SessionTable } from "./session-table.ts";
 
 /** The second copy of a message comes within moments. */
 const TWINS_KEPT = 8_192;

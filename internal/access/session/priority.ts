@@ -1,4 +1,4 @@
-import { Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { Message_Priority } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 
 /** The order in which frames leave for a client that is behind: the lowest number first. */
 export const Priority = { CONTROL: 0, HIGH: 1, NORMAL: 2, LOW: 3 } as const;

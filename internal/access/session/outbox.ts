@@ -1,4 +1,4 @@
-import type { SharedFrame } from "../wire/shared-frame.ts";
+import type { SharedFrame } from "../../wire/shared-frame.ts";
 import { Priority } from "./priority.ts";
 
 /** First in, first out, without moving what stays: the read end wanders through the array. */

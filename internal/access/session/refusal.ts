@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { ErrorSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { CLOSE } from "../status/close.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
+import { ErrorSchema } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { CLOSE } from "../../status/close.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
 import type { Session } from "./session.ts";
 
 /** Tells the client which rule its request breaks. The connection stays. */

@@ -1,15 +1,15 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { CLOSE } from "../../internal/status/close.ts";
+import { CLOSE } from "../../../internal/status/close.ts";
 import {
   DeliverAnswerSchema,
   DeliverSchema,
-} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import { nodePushSubject, type PushLane } from "../../streams/subjects.ts";
-import { eventually } from "../support/eventually.ts";
-import { pushFrame } from "./fakes.ts";
-import { startNode, type TestNode } from "./node.ts";
-import { kick } from "./orders.ts";
+} from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { nodePushSubject, type PushLane } from "../../../streams/subjects.ts";
+import { eventually } from "../../support/eventually.ts";
+import { pushFrame } from "../fakes.ts";
+import { startNode, type TestNode } from "../node.ts";
+import { kick } from "../orders.ts";
 
 let at: TestNode;
 

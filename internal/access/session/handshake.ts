@@ -4,14 +4,14 @@ import {
   LimitsSchema,
   type Login,
   WelcomeSchema,
-} from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { connectionId } from "../../streams/connection-id.ts";
-import { partitionOf } from "../../streams/partition.ts";
-import type { VerifiedToken } from "../auth/tokens.ts";
-import type { CloseReason } from "../status/close.ts";
-import { HoldfastError } from "../status/errors.ts";
-import { SharedFrame } from "../wire/shared-frame.ts";
-import { toRequest } from "./rooms.ts";
+} from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { connectionId } from "../../../streams/connection-id.ts";
+import { partitionOf } from "../../../streams/partition.ts";
+import type { VerifiedToken } from "../../auth/tokens.ts";
+import type { CloseReason } from "../../status/close.ts";
+import { HoldfastError } from "../../status/errors.ts";
+import { SharedFrame } from "../../wire/shared-frame.ts";
+import { toRequest } from "../rooms/rooms.ts";
 import type { Session } from "./session.ts";
 import { isLoggedIn } from "./session-state.ts";
 

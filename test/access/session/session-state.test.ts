@@ -6,13 +6,13 @@ import {
   next,
   type SessionEvent,
   type SessionState,
-} from "../../internal/access/session-state.ts";
-import { CLOSE } from "../../internal/status/close.ts";
-import type { ClientFrameInit, TestClient } from "../support/client.ts";
-import { eventually } from "../support/eventually.ts";
-import { tokenOf } from "./fakes.ts";
-import { startNode, type TestNode } from "./node.ts";
-import { drain, undrain } from "./orders.ts";
+} from "../../../internal/access/session/session-state.ts";
+import { CLOSE } from "../../../internal/status/close.ts";
+import type { ClientFrameInit, TestClient } from "../../support/client.ts";
+import { eventually } from "../../support/eventually.ts";
+import { tokenOf } from "../fakes.ts";
+import { startNode, type TestNode } from "../node.ts";
+import { drain, undrain } from "../orders.ts";
 
 const FRAMES: Record<FrameName, ClientFrameInit> = {
   login: { login: { token: tokenOf({}) } },

@@ -1,5 +1,5 @@
 /** When a session has to end by itself. All its deadlines share one place on the wheel. */
-import type { CloseReason } from "../status/close.ts";
+import type { CloseReason } from "../../status/close.ts";
 import type { Session } from "./session.ts";
 import { isLoggedIn } from "./session-state.ts";
 

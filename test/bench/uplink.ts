@@ -22,7 +22,8 @@ import type { UplinkLoad } from "./support/uplink-load.ts";
 const TARGET = { streamRate: 20_000, requestRate: 10_000, p99Ms: 10, streamCpuMicros: 25 };
 const CONNECTIONS = 500;
 const LOADERS = 2;
-const seconds = Number(process.argv[2] ?? 5);
+const WARM_UP_SECONDS = 5;
+const seconds = Number(process.argv[2] ?? 10);
 
 await using nats = await testNats();
 await using deployment = await startDeployment({
@@ -45,7 +46,9 @@ await answering.ask("serve", { business: "bench_request", mode: "request", ...at
 const port = await tcpPort();
 await Promise.all([one, two].map((loader, index) => open(loader, index)));
 
-await load("bench_stream", 4_000, false, 2); // so that what runs is compiled
+// So that what runs is compiled.
+await load("bench_stream", TARGET.streamRate / 2, false, WARM_UP_SECONDS);
+await load("bench_request", TARGET.requestRate / 2, true, WARM_UP_SECONDS);
 const stream = await load("bench_stream", TARGET.streamRate * 1.1, false);
 report("stream: acknowledged", perSecond(stream.rate), stream.rate >= TARGET.streamRate);
 const cpu = `${stream.cpuMicros.toFixed(1)} µs`;

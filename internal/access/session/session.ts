@@ -49,6 +49,8 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   zoneMessage = 0;
   /** What it has going with each business; undefined until its first uplink. */
   dialogues: Map<string, Dialogue> | undefined = undefined;
+  /** The one of its last uplink: found without hashing the business's name, which came from the wire. */
+  lastDialogue: Dialogue | undefined = undefined;
 
   // Deadlines, on the wheel's clock.
   wheelPrevious: WheelEntry | undefined = undefined;

@@ -86,8 +86,13 @@ export class Uplinks {
 
   /** Undefined for a business that is not registered. */
   #dialogue(session: Session, business: string): Dialogue | undefined {
-    const known = session.dialogues?.get(business);
-    if (known !== undefined && !known.lane.retired) return known;
+    const last = session.lastDialogue;
+    const isLast = last !== undefined && last.lane.business === business;
+    const known = isLast ? last : session.dialogues?.get(business);
+    if (known !== undefined && !known.lane.retired) {
+      session.lastDialogue = known;
+      return known;
+    }
     const lane = this.#options.lanes.find(session.app, business);
     if (lane === undefined) {
       session.dialogues?.delete(business);
@@ -97,6 +102,7 @@ export class Uplinks {
     const dialogue = new Dialogue(lane, key, this.#options.wheel.now);
     session.dialogues ??= new Map();
     session.dialogues.set(business, dialogue);
+    session.lastDialogue = dialogue;
     return dialogue;
   }
 

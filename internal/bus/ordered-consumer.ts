@@ -188,9 +188,10 @@ export class OrderedConsumer {
     }
     this.#consumerSequence++;
     // A copy of the stream that lags behind lets a new consumer begin where that copy ends.
-    if (delivery.sequence <= (this.#position ?? 0)) return;
-    this.#position = delivery.sequence;
-    this.#handler.message(delivery.sequence, message);
+    if (delivery.sequence > (this.#position ?? 0)) {
+      this.#position = delivery.sequence;
+      this.#handler.message(delivery.sequence, message);
+    }
     if (delivery.pending === 0) this.#handler.caughtUp?.();
   }
 

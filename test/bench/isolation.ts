@@ -10,11 +10,11 @@
  *     npm run bench -- isolation [rounds]
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { startDeployment } from "../support/deployment.ts";
 import { admit } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
 import { Child } from "./support/child.ts";
-import { printSetting } from "./support/report.ts";
+import { startForBench } from "./support/deployment.ts";
+import { median, printSetting, report } from "./support/report.ts";
 import type { UplinkEcho } from "./support/uplink-echo.ts";
 import type { UplinkLoad } from "./support/uplink-load.ts";
 
@@ -35,12 +35,7 @@ const rounds = Number(process.argv[2] ?? 5);
 type Mode = (typeof MODES)[number];
 
 await using nats = await testNats();
-await using deployment = await startDeployment({
-  natsUrls: [nats.url],
-  access: 1,
-  projectors: 1,
-  env: { HOLDFAST_HEARTBEAT_SECONDS: "600" },
-});
+await using deployment = await startForBench(nats);
 await using servers = new AsyncDisposableStack();
 printSetting();
 
@@ -111,13 +106,4 @@ function send(mode: Mode, rate: number, seconds: number): Promise<UplinkLoad["se
   const loader = loaders.get(mode);
   if (loader === undefined) throw new Error(`no clients for ${mode}`);
   return loader.ask("send", { business: mode, rate, seconds, wantReply: mode !== "stream" });
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
-}
-
-function report(what: string, figure: string, holds: boolean): void {
-  console.log(`${holds ? "ok  " : "MISS"} ${what}: ${figure}`);
-  if (!holds) process.exitCode = 1;
 }

@@ -15,13 +15,13 @@ import { TokenIssuer } from "../../internal/auth/tokens.ts";
 import { NatsBucket } from "../../internal/bus/bucket.ts";
 import { connect } from "../../internal/bus/connect.ts";
 import { Delivery, PushService, Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
-import { startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
 import { admit, DEV_KEY } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
 import { Child } from "./support/child.ts";
+import { startForBench } from "./support/deployment.ts";
 import type { MustArriveClients } from "./support/must-arrive-clients.ts";
-import { printSetting } from "./support/report.ts";
+import { printSetting, report } from "./support/report.ts";
 
 const TARGET = { perSecond: 5_000, p99Ms: 50, drainSeconds: 60 };
 const seconds = Number(process.argv[2] ?? 15);
@@ -33,12 +33,7 @@ const LATENCY = { perSecond: 1_000, devicesACall: 10 };
 const WAITING = { devices: 10_000, messagesEach: 10, devicesACall: 1_000 };
 
 await using nats = await testNats();
-await using deployment = await startDeployment({
-  natsUrls: [nats.url],
-  access: 1,
-  projectors: 1,
-  env: { HOLDFAST_HEARTBEAT_SECONDS: "600" },
-});
+await using deployment = await startForBench(nats);
 await using clients = new Child<MustArriveClients>("./must-arrive-clients.ts");
 const push = pushClient();
 const { endpoints } = await admit(deployment.controlUrl, "anyone");
@@ -72,11 +67,6 @@ report(
   `${drained.seconds.toFixed(1)} s from the first login, ${drained.outOfOrder} out of order`,
   drained.seconds <= TARGET.drainSeconds && drained.outOfOrder === 0,
 );
-
-function report(what: string, figure: string, holds: boolean): void {
-  console.log(`${holds ? "ok  " : "MISS"} ${what}: ${figure}`);
-  if (!holds) process.exitCode = 1;
-}
 
 async function asFastAsItGoes() {
   const startedAt = performance.now();

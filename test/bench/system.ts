@@ -16,12 +16,12 @@ import { TokenIssuer } from "../../internal/auth/tokens.ts";
 import { NatsBucket } from "../../internal/bus/bucket.ts";
 import { connect } from "../../internal/bus/connect.ts";
 import { connectClient } from "../support/client.ts";
-import { startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
 import { admit, call } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
 import { Child } from "./support/child.ts";
-import { printSetting } from "./support/report.ts";
+import { startForBench } from "./support/deployment.ts";
+import { printSetting, report } from "./support/report.ts";
 import type { Swarm } from "./support/swarm.ts";
 
 const TARGET = { bytesEach: 10 * 1_024, loginsPerSecond: 1_500, pushP99Ms: 10 };
@@ -31,13 +31,7 @@ const PUSH_EVERY_MS = 5;
 const connections = Number(process.argv[2] ?? 15_000);
 
 await using nats = await testNats();
-await using deployment = await startDeployment({
-  natsUrls: [nats.url],
-  access: 1,
-  projectors: 1,
-  // The load does not ping.
-  env: { HOLDFAST_HEARTBEAT_SECONDS: "600" },
-});
+await using deployment = await startForBench(nats);
 await using one = new Child<Swarm>("./swarm.ts");
 await using two = new Child<Swarm>("./swarm.ts");
 const [worker] = deployment.access;
@@ -77,11 +71,6 @@ report(
   `p50 ${(latency.getValueAtPercentile(50) / 1_000).toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`,
   p99 < TARGET.pushP99Ms,
 );
-
-function report(what: string, figure: string, holds: boolean): void {
-  console.log(`${holds ? "ok  " : "MISS"} ${what}: ${figure}`);
-  if (!holds) process.exitCode = 1;
-}
 
 /** Signed as control does it; Admit has its own cost and its own figures. */
 async function mint(count: number): Promise<string[]> {

@@ -11,11 +11,11 @@
  *     npm run bench -- uplink [seconds]
  */
 import { readFileSync } from "node:fs";
-import { startDeployment } from "../support/deployment.ts";
 import { admit } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
 import { Child } from "./support/child.ts";
-import { printSetting } from "./support/report.ts";
+import { startForBench } from "./support/deployment.ts";
+import { printSetting, report } from "./support/report.ts";
 import type { UplinkEcho } from "./support/uplink-echo.ts";
 import type { UplinkLoad } from "./support/uplink-load.ts";
 
@@ -26,12 +26,7 @@ const WARM_UP_SECONDS = 5;
 const seconds = Number(process.argv[2] ?? 10);
 
 await using nats = await testNats();
-await using deployment = await startDeployment({
-  natsUrls: [nats.url],
-  access: 1,
-  projectors: 1,
-  env: { HOLDFAST_HEARTBEAT_SECONDS: "600" },
-});
+await using deployment = await startForBench(nats);
 const [worker] = deployment.access;
 if (worker === undefined) throw new Error("no access node");
 await using one = new Child<UplinkLoad>("./uplink-load.ts");
@@ -107,9 +102,4 @@ function accessMicros(): number {
 
 function perSecond(rate: number): string {
   return `${Math.round(rate).toLocaleString("en")}/s`;
-}
-
-function report(what: string, figure: string, holds: boolean): void {
-  console.log(`${holds ? "ok  " : "MISS"} ${what}: ${figure}`);
-  if (!holds) process.exitCode = 1;
 }

@@ -10,6 +10,12 @@ export function printSetting(): void {
   );
 }
 
+/** A line for one figure; one that misses its target makes the exit code 1. */
+export function report(what: string, figure: string, holds: boolean): void {
+  console.log(`${holds ? "ok  " : "MISS"} ${what}: ${figure}`);
+  if (!holds) process.exitCode = 1;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted[Math.floor(sorted.length / 2)];

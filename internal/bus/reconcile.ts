@@ -133,10 +133,14 @@ async function create(jsm: JetStreamManager, missing: Missing): Promise<void> {
     // The server takes it as done when another process has created just this meanwhile.
     requireEcho(config, (await jsm.streams.add(missing)).config);
   } catch (reason) {
+    if (apiErrorCode(reason) !== JS.streamNameInUse) {
+      throw natsError(`cannot create ${config.name}`, reason);
+    }
     // It has, a second earlier or later: with another first sequence.
-    const found = apiErrorCode(reason) === JS.streamNameInUse && (await info(jsm, config.name));
-    if (found) return requireEcho(config, found);
-    throw natsError(`cannot create ${config.name}`, reason);
+    const found = await info(jsm, config.name);
+    if (found !== undefined) return requireEcho(config, found);
+    // A cluster knows the name before the stream is there.
+    throw new HoldfastError("unavailable", `${config.name} is being created by another process`);
   }
 }
 

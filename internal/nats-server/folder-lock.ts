@@ -1,60 +1,54 @@
-/** One gateway per data folder. A lock whose holder was killed is taken over. */
+/**
+ * One gateway per data folder. Node has no call for a lock that the operating system frees when its
+ * holder dies, and files alone cannot take over a dead one's lock without two taking it at times;
+ * SQLite, which comes with Node, has such a lock on every platform.
+ */
 
-import { randomUUID } from "node:crypto";
-import { link, rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { HoldfastError } from "../status/errors.ts";
-import { isRunning, readRecord, recordOf, writeRecord } from "./process-record.ts";
+import { readRecord, recordOf, writeRecord } from "./process-record.ts";
+
+/** SQLITE_BUSY and SQLITE_LOCKED of https://sqlite.org/rescode.html: another has it. */
+const HELD = [5, 6];
 
 /** Holds the folder until disposed; throws `conflict` while another live process holds it. */
 export async function lockFolder(folder: string): Promise<AsyncDisposable> {
-  const lock = join(folder, "gateway.lock");
-  const mine = `${lock}.${randomUUID()}`;
+  const holderFile = join(folder, "gateway.pid");
+  const lock = tryLock(join(folder, "lock.sqlite"));
+  if (lock === undefined) throw inUse(folder, (await readRecord(holderFile))?.pid);
   const self = await recordOf(process.pid);
-  if (self === undefined) throw new HoldfastError("internal", "this process has no start time");
-  await writeRecord(mine, self);
-  try {
-    while (!(await linkIfAbsent(mine, lock))) {
-      await removeIfAbandoned(lock, folder);
-    }
-  } finally {
-    await rm(mine, { force: true });
-  }
-  return { [Symbol.asyncDispose]: () => rm(lock, { force: true }) };
+  if (self !== undefined) await writeRecord(holderFile, self);
+  return {
+    async [Symbol.asyncDispose]() {
+      if (!lock.isOpen) return;
+      await rm(holderFile, { force: true });
+      lock.close();
+    },
+  };
 }
 
-/** A link appears whole or not at all, and only one of many who try at once succeeds. */
-async function linkIfAbsent(from: string, to: string): Promise<boolean> {
+/**
+ * Undefined when it is held. The file is never deleted: who waited for the old one and who makes a
+ * new one would both hold theirs. Nor may this process open it otherwise: closing it would unlock.
+ */
+function tryLock(file: string): DatabaseSync | undefined {
+  const database = new DatabaseSync(file, { timeout: 0 });
   try {
-    await link(from, to);
-    return true;
+    database.exec("BEGIN EXCLUSIVE");
+    return database;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    database.close();
+    if (HELD.includes((error as { errcode?: number }).errcode ?? 0)) return undefined;
     throw error;
   }
 }
 
-async function removeIfAbandoned(lock: string, folder: string): Promise<void> {
-  await throwIfHeld(lock, folder);
-  // Moved aside instead of deleted: of several who found it abandoned, one gets it. Should it
-  // have changed hands since it was read, it goes back.
-  const aside = `${lock}.${randomUUID()}`;
-  await rename(lock, aside).catch(() => {});
-  try {
-    await throwIfHeld(aside, folder);
-  } catch (held) {
-    await linkIfAbsent(aside, lock);
-    throw held;
-  } finally {
-    await rm(aside, { force: true });
-  }
-}
-
-async function throwIfHeld(lock: string, folder: string): Promise<void> {
-  const holder = await readRecord(lock);
-  if (holder === undefined || !(await isRunning(holder))) return;
-  throw new HoldfastError(
+function inUse(folder: string, holder: number | undefined): HoldfastError {
+  const who = holder === undefined ? "another gateway" : `another gateway (process ${holder})`;
+  return new HoldfastError(
     "conflict",
-    `the data folder ${folder} is in use by another gateway (process ${holder.pid}); stop that one or choose another folder`,
+    `the data folder ${folder} is in use by ${who}; stop that one or choose another folder`,
   );
 }

@@ -99,7 +99,9 @@ test("when the gateway stops, its NATS stops and the folder is free again", asyn
   await nats[Symbol.asyncDispose]();
 
   expect(await runs(pid)).toBe(false);
-  expect((await readdir(folder.path)).sort()).toEqual(["nats", "nats-server.conf"]);
+  expect((await readdir(folder.path)).sort()).toEqual(["lock.sqlite", "nats", "nats-server.conf"]);
+  await using again = await startEmbeddedNats({ dataDir: folder.path, binary });
+  expect(again.pid).not.toBe(pid);
   await nats[Symbol.asyncDispose]();
 });
 
@@ -186,6 +188,19 @@ test("a second gateway on the folder of a live one is refused and told why", asy
   );
   await using connection = await connect({ servers: first.url });
   expect(connection.isClosed()).toBe(false);
+});
+
+test("a folder is refused to other processes while its gateway lives, and not a moment longer", async () => {
+  await using folder = await tempFolder();
+  const parent = await startParent(folder.path);
+
+  await expect(startEmbeddedNats({ dataDir: folder.path, binary })).rejects.toThrow(
+    `is in use by another gateway (process ${parent.child.pid})`,
+  );
+
+  await end(parent.child, "SIGKILL");
+  await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+  expect(await runs(nats.pid)).toBe(true);
 });
 
 test("of several gateways started at once on one folder, exactly one starts", async () => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { getDevices, push } from "../support/api.ts";
 import { type Deployment, startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
+import { ready } from "../support/gateway.ts";
 import { type TestNats, testNats } from "../support/nats.ts";
 import { connectFleet, deviceNames, type FleetDevice, shownOnline, whereabouts } from "./fleet.ts";
 
@@ -96,6 +97,7 @@ test("kill -9 and restart of nats-server drops no client, and pushes work within
     { withinMs: 10_000 },
   );
 
+  await ready(deployment.controlUrl, 10_000);
   for (const { client } of fleet) {
     expect((await client.next("push")).message?.payload.value).toBe("again");
   }

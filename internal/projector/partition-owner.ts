@@ -4,9 +4,7 @@ import {
   PartitionQuerySchema,
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { ROUTE_TTL_MS } from "../../streams/layout.ts";
-import { encodeJson, type Route } from "../../streams/records.ts";
-import { partitionQuerySubject, routeKey } from "../../streams/subjects.ts";
+import { partitionQuerySubject } from "../../streams/subjects.ts";
 import type { Appender, LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -18,23 +16,14 @@ import {
   PartitionDelivery,
 } from "./delivery/partition-delivery.ts";
 import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
-import { type Device, RouteTable } from "./fold/route-table.ts";
-import { stateEvents } from "./fold/state-events.ts";
-import { KeyWriter, type WriteFailure } from "./key-writer.ts";
+import { RouteTable } from "./fold/route-table.ts";
+import type { WriteFailure } from "./key-writer.ts";
 import { NodeOrders } from "./node-orders.ts";
 import { type Buckets, loadPartition } from "./partition-store.ts";
+import { PartitionWrites } from "./partition-writes.ts";
 import { answerQuery } from "./query.ts";
-import { StateFeed } from "./state-feed.ts";
-import { UserDevices } from "./user-devices.ts";
 
 const CHECKPOINT_EVERY_MS = 1_000;
-const WRITE_WINDOW = 1_024;
-const DAY_MS = 24 * 60 * 60 * 1_000;
-/** Each online device has one of these slots of the day, in which it is written again. */
-const REFRESH_SLOT_MS = 10 * 60 * 1_000;
-const REFRESH_SLOTS = DAY_MS / REFRESH_SLOT_MS;
-/** Longer than the bucket keeps it, since clocks differ. */
-const FORGET_OFFLINE_MS = ROUTE_TTL_MS + 60 * 60 * 1_000;
 
 /** Why an owner stopped without being asked to. */
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
@@ -72,28 +61,22 @@ type Stage = "loading" | "catching-up" | "live" | "closing" | "stopped";
  */
 export class PartitionOwner {
   readonly #options: PartitionOwnerOptions;
-  readonly #routes: KeyWriter<Route>;
-  readonly #state: StateFeed;
-  readonly #users: UserDevices;
+  readonly #writes: PartitionWrites;
   readonly #orders: NodeOrders;
   readonly #delivery: PartitionDelivery;
   readonly #effects: Effect[] = [];
   #stage: Stage = "loading";
   #table = new RouteTable();
-  #checkpoint = { key: "", revision: 0, sequence: 0 };
   /** What the checkpoint said when it was claimed: reading the log once more need not be told. */
   #claimedSequence = 0;
-  #checkpointing = false;
-  #refreshedSlot = -1;
   #reading: Subscription | undefined;
   #queries: Subscription | undefined;
   #timer: Timer | undefined;
   #closed: (() => void) | undefined;
 
   constructor(options: PartitionOwnerOptions) {
-    const { buckets, allowed, messages, partition } = options;
+    const { messages, partition } = options;
     const failed = (why: WriteFailure) => this.#fail(why);
-    const writing = { window: WRITE_WINDOW, allowed, failed };
     this.#options = options;
     this.#orders = new NodeOrders(messages, partition);
     this.#delivery = new PartitionDelivery({
@@ -102,14 +85,7 @@ export class PartitionOwner {
       connectionOf: (app, device) => connectionOfRoute(this.#table.device(app, device)?.route),
       failed,
     });
-    this.#state = new StateFeed(options.appender);
-    this.#routes = new KeyWriter<Route>({
-      ...writing,
-      bucket: buckets.route,
-      encode: encodeJson,
-      shared: false,
-    });
-    this.#users = new UserDevices({ ...writing, bucket: buckets.user, clock: options.clock });
+    this.#writes = new PartitionWrites({ ...options, failed });
   }
 
   get live(): boolean {
@@ -128,7 +104,7 @@ export class PartitionOwner {
 
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
-    return this.#state.backlog + this.#routes.backlog + this.#users.backlog;
+    return this.#writes.backlog;
   }
 
   async start(): Promise<void> {
@@ -157,7 +133,7 @@ export class PartitionOwner {
   #finish(): Promise<void> {
     return new Promise((resolve) => {
       this.#closed = resolve;
-      if (!this.#checkpointing) this.#moveCheckpoint();
+      if (!this.#writes.checkpointing) this.#moveCheckpoint();
     });
   }
 
@@ -168,9 +144,7 @@ export class PartitionOwner {
     this.#reading?.stop();
     this.#queries?.stop();
     this.#timer?.cancel();
-    this.#state.close();
-    this.#routes.close();
-    this.#users.close();
+    this.#writes.close();
     this.#delivery.stop();
     this.#table = new RouteTable();
     this.#closed?.();
@@ -188,16 +162,12 @@ export class PartitionOwner {
   }
 
   async #load(): Promise<void> {
-    const { checkpoint, table, routes, users, last } = await loadPartition(this.#options);
+    const stored = await loadPartition(this.#options);
     if (this.#stage === "stopped") return;
-    const sequence = table.position;
-    this.#checkpoint = { key: checkpoint.key, revision: checkpoint.revision, sequence };
+    const { checkpoint, table, last } = stored;
     this.#claimedSequence = checkpoint.value?.sequence ?? 0;
     this.#table = table;
-    for (const { key, revision, value } of routes) {
-      this.#routes.known(key, revision, value);
-    }
-    for (const { key, revision, value } of users) this.#users.known(key, revision, value);
+    this.#writes.loaded(stored);
     await this.#delivery.load(checkpoint.value?.read ?? 0);
     if (this.#hasStopped()) return;
     this.#stage = "catching-up";
@@ -230,7 +200,7 @@ export class PartitionOwner {
       this.#answer(message),
     );
     for (const device of this.#table.devices.values())
-      if (device.route.online) this.#users.put(device.route);
+      if (device.route.online) this.#writes.putUser(device.route);
     for (const node of this.#table.nodes.values()) kickDisplaced(node, this.#effects);
     this.#carryOut();
     this.#delivery.goLive();
@@ -259,7 +229,7 @@ export class PartitionOwner {
           this.#routeChanged(effect);
           break;
         case "user":
-          this.#users.put(effect.device.route);
+          this.#writes.putUser(effect.device.route);
           break;
         case "kick":
           if (this.live) this.#orders.kick(effect.incarnation, effect.counter);
@@ -272,78 +242,32 @@ export class PartitionOwner {
     this.#effects.length = 0;
   }
 
-  /** Tells of it, then writes the route. */
   #routeChanged({ before, after }: Effect & { kind: "route" }): void {
-    const { partition, allowed } = this.#options;
-    if (!allowed()) {
+    if (!this.#options.allowed()) {
       this.#fail("lease");
       return;
     }
     this.#delivery.moved(after.app, after.device);
-    this.#state.tell(stateEvents(partition, before, after), () => this.#writeRoute(after));
-  }
-
-  /** After what was told before, since the route may tell of it too. */
-  #putRoute({ route }: Device): void {
-    this.#state.tell([], () => this.#writeRoute(route));
-  }
-
-  #writeRoute(route: Route): void {
-    this.#routes.put(routeKey(this.#options.partition, route.app, route.device), route);
+    this.#writes.routeChanged(before, after);
   }
 
   #tick(): void {
     if (this.#stage === "closing") return;
-    const slot = Math.floor(this.#options.clock.now() / REFRESH_SLOT_MS) % REFRESH_SLOTS;
-    if (this.live && slot !== this.#refreshedSlot) {
-      this.#refreshedSlot = slot;
-      this.#refresh(slot);
-    }
-    const { position } = this.#table;
-    const wanted = this.delivery.checkpoint(position);
-    if (this.#checkpointing || wanted === this.#checkpoint.sequence) return;
+    if (this.live) this.#writes.refresh(this.#table);
+    const wanted = this.delivery.checkpoint(this.#table.position);
+    if (this.#writes.checkpointing || wanted === this.#writes.checkpointed) return;
     if (this.live || wanted > this.#claimedSequence) this.#moveCheckpoint();
   }
 
-  /** Keeps long connections from expiring in the buckets, and forgets what has expired there. */
-  #refresh(slot: number): void {
-    const expired = this.#options.clock.now() - FORGET_OFFLINE_MS;
-    for (const device of this.#table.devices.values()) {
-      const { online, lastSeen, app, device: id } = device.route;
-      if (online) {
-        if (device.hash % REFRESH_SLOTS !== slot) continue;
-        this.#putRoute(device);
-        this.#users.put(device.route);
-      } else if (lastSeen < expired) {
-        this.#table.forget(device);
-        this.#routes.forget(routeKey(this.#options.partition, app, id));
-        this.#users.forget(device.route);
-      }
-    }
-  }
-
-  /** Once everything folded so far is stored. What is still to be delivered is read again. */
+  /** To behind everything folded so far. What is still to be delivered is read again. */
   #moveCheckpoint(): void {
-    const { id, buckets } = this.#options;
     const { position } = this.#table;
     const sequence = this.delivery.checkpoint(position);
     const progress = { ...this.#table.progress(), sequence, read: position };
-    this.#checkpointing = true;
-    const written = (then: () => void) =>
-      this.#state.tell([], () => this.#routes.flushed(() => this.#users.flushed(then)));
-    written(() => {
-      if (!this.#options.allowed()) return this.#fail("lease");
-      const { key, revision } = this.#checkpoint;
-      const value = encodeJson({ ...progress, owner: id });
-      buckets.checkpoint.put(key, value, revision, (outcome) => {
-        if (this.#stage === "stopped") return;
-        if (outcome.kind !== "stored") return this.#fail(outcome.kind);
-        this.#checkpoint = { key, revision: outcome.revision, sequence: progress.sequence };
-        this.#checkpointing = false;
-        if (this.#stage !== "closing") return;
-        if (this.#table.position === position) this.#closed?.();
-        else this.#moveCheckpoint();
-      });
+    this.#writes.moveCheckpoint(progress, () => {
+      if (this.#stage !== "closing") return;
+      if (this.#table.position === position) this.#closed?.();
+      else this.#moveCheckpoint();
     });
   }
 

@@ -8,6 +8,7 @@ import {
   jetstreamManager,
 } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import { TurnEnd } from "./node-business-turn.ts";
 
 export interface ConsumerOptions {
   stream: string;
@@ -32,6 +33,7 @@ export class StreamConsumer implements AsyncDisposable {
   readonly #underWay = new Set<Promise<void>>();
   /** What handlers have in their hands. */
   readonly #held = new Set<JsMsg>();
+  readonly #turnEnd: TurnEnd;
   readonly #working: NodeJS.Timeout;
   #messages: ConsumerMessages | undefined;
   #stopping = false;
@@ -40,6 +42,7 @@ export class StreamConsumer implements AsyncDisposable {
   constructor(nc: NatsConnection, options: ConsumerOptions) {
     this.#nc = nc;
     this.#options = options;
+    this.#turnEnd = new TurnEnd(options.failed);
     // A handler that takes long keeps its message; one that is killed loses it to another instance.
     this.#working = setInterval(() => {
       for (const message of this.#held) message.working();
@@ -58,6 +61,7 @@ export class StreamConsumer implements AsyncDisposable {
     await this.#messages?.close();
     await Promise.allSettled(this.#underWay);
     await this.#running;
+    this.#turnEnd.flush();
     clearInterval(this.#working);
   }
 
@@ -117,11 +121,11 @@ export class StreamConsumer implements AsyncDisposable {
     try {
       await handle(message);
       this.#held.delete(message);
-      if (durable !== undefined) message.ack();
+      if (durable !== undefined) this.#turnEnd.send(() => message.ack());
     } catch (error) {
       this.#held.delete(message);
       failed(error);
-      if (durable !== undefined) message.nak(AGAIN_MS);
+      if (durable !== undefined) this.#turnEnd.send(() => message.nak(AGAIN_MS));
     }
   }
 }

@@ -42,6 +42,7 @@ import {
   token,
   UPLINK_STREAM,
 } from "./node-business-subjects.ts";
+import { TurnEnd } from "./node-business-turn.ts";
 import { responseOf, type UplinkHandler, uplinkOf } from "./node-business-uplinks.ts";
 
 export type { PushMessage, PushOptions, PushResult } from "./node-business-push.ts";
@@ -129,6 +130,7 @@ export class BusinessServer implements AsyncDisposable {
   readonly #consumers: StreamConsumer[] = [];
   readonly #subscriptions: Subscription[] = [];
   readonly #answering = new Set<Promise<void>>();
+  readonly #turnEnd = new TurnEnd((error) => this.#failed(error));
 
   constructor(options: BusinessServerOptions, nc: NatsConnection | undefined) {
     const { app, business, pushUrl, key } = options;
@@ -208,6 +210,7 @@ export class BusinessServer implements AsyncDisposable {
     await Promise.all(this.#consumers.map((consumer) => consumer[Symbol.asyncDispose]()));
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     await Promise.all(this.#answering);
+    this.#turnEnd.flush();
     await this.#nc?.drain();
   }
 
@@ -259,7 +262,8 @@ export class BusinessServer implements AsyncDisposable {
       response = create(HandleUplinkResponseSchema, { refused: "the business has failed" });
     }
     clearTimeout(taken);
-    message.respond(toBinary(HandleUplinkResponseSchema, response));
+    const answer = toBinary(HandleUplinkResponseSchema, response);
+    this.#turnEnd.send(() => message.respond(answer));
   }
 
   async #consume(options: ConstructorParameters<typeof StreamConsumer>[1]): Promise<void> {

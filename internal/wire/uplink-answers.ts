@@ -6,10 +6,10 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   ServerFrameSchema,
   UplinkAckSchema,
-  type UplinkReply,
   UplinkReplySchema,
   type UplinkStatus,
 } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { type Payload, payloadBytes } from "./payload.ts";
 
 const { uplinkAck, uplinkReply } = ServerFrameSchema.field;
 const ACK = UplinkAckSchema.field;
@@ -32,15 +32,17 @@ export function encodeUplinkAck(
 export function encodeUplinkReply(
   requestId: string,
   status: UplinkStatus,
-  payload: UplinkReply["payload"],
+  payload: Payload,
 ): Uint8Array {
-  writer.tag(uplinkReply.number, WireType.LengthDelimited).fork();
+  const bytes = payloadBytes(payload);
   writer.tag(REPLY.requestId.number, WireType.LengthDelimited).string(requestId);
   writer.tag(REPLY.status.number, WireType.Varint).int32(status);
-  if (payload.case === "data") {
-    writer.tag(REPLY.data.number, WireType.LengthDelimited).bytes(payload.value);
-  } else if (payload.case === "text") {
-    writer.tag(REPLY.text.number, WireType.LengthDelimited).string(payload.value);
+  if (payload.case !== undefined) {
+    writer.tag(REPLY[payload.case].number, WireType.LengthDelimited).uint32(bytes.byteLength);
   }
-  return writer.join().finish();
+  const reply = writer.finish();
+  writer.tag(uplinkReply.number, WireType.LengthDelimited);
+  writer.uint32(reply.byteLength + bytes.byteLength);
+  // Not by the writer: what is longer than 64 bytes would be an array of its own, at ten times the cost.
+  return Buffer.concat([writer.finish(), reply, bytes]);
 }

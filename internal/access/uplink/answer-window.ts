@@ -3,8 +3,8 @@
  * one sent again is answered again and not forwarded again. It belongs to the device and not to the
  * connection: a client sends again exactly when its connection was lost.
  */
+import { payloadLength } from "../../wire/payload.ts";
 import type { UplinkOutcome } from "./outcome.ts";
-import { payloadBytes } from "./outcome.ts";
 
 /** An uplink in the window: under way, or answered. */
 export type Remembered<E> = { underWay: E } | { answered: UplinkOutcome };
@@ -31,7 +31,7 @@ export class AnswerWindow<E> {
   /** Remembers the answer, if the window still has this exchange. Returns the bytes it takes. */
   answer(requestId: string, exchange: E, answered: UplinkOutcome): number {
     if (!this.#holds(requestId, exchange)) return 0;
-    const bytes = payloadBytes(answered.payload);
+    const bytes = payloadLength(answered.payload);
     this.#uplinks.set(requestId, { answered });
     this.#payloadBytes += bytes;
     while (this.#payloadBytes > MOST_PAYLOAD_BYTES) this.#dropOldest();
@@ -59,7 +59,7 @@ export class AnswerWindow<E> {
     const found = this.#uplinks.get(requestId);
     if (found === undefined) return;
     this.#uplinks.delete(requestId);
-    if ("answered" in found) this.#payloadBytes -= payloadBytes(found.answered.payload);
+    if ("answered" in found) this.#payloadBytes -= payloadLength(found.answered.payload);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { HandleUplinkResponse } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
-import { type UplinkReply, UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { type Payload, payloadLength } from "../../wire/payload.ts";
 
 /** What became of an uplink. */
 export interface UplinkOutcome {
@@ -7,10 +8,10 @@ export interface UplinkOutcome {
   /** When it may be tried again; 0 where trying again is no use, or nobody can say. */
   retryAfterMs: number;
   /** The business's answer, for a client that wants one. */
-  payload: UplinkReply["payload"];
+  payload: Payload;
 }
 
-const NO_PAYLOAD: UplinkReply["payload"] = { case: undefined };
+const NO_PAYLOAD: Payload = { case: undefined };
 
 /** Without a payload. */
 export function outcome(status: UplinkStatus, retryAfterMs = 0): UplinkOutcome {
@@ -29,17 +30,6 @@ export function refusal(why: string): UplinkOutcome {
 export function outcomeOf(response: HandleUplinkResponse, maxReplyBytes: number): UplinkOutcome {
   const { refused, payload } = response;
   if (refused !== "") return refusal(refused);
-  if (payloadBytes(payload) > maxReplyBytes) return outcome(UplinkStatus.TOO_LARGE);
+  if (payloadLength(payload) > maxReplyBytes) return outcome(UplinkStatus.TOO_LARGE);
   return { status: UplinkStatus.OK, retryAfterMs: 0, payload };
-}
-
-export function payloadBytes(payload: UplinkReply["payload"]): number {
-  switch (payload.case) {
-    case "data":
-      return payload.value.byteLength;
-    case "text":
-      return Buffer.byteLength(payload.value);
-    default:
-      return 0;
-  }
 }

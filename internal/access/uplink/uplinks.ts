@@ -2,6 +2,7 @@
 import { type Uplink, UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { Wheel } from "../../clock/wheel.ts";
+import { payloadLength } from "../../wire/payload.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { ConnectionLog } from "../log/connection-log.ts";
 import type { AccessMetrics } from "../metrics.ts";
@@ -12,7 +13,7 @@ import { Dialogue } from "./dialogue.ts";
 import { answerAtOnce, Exchange } from "./exchange.ts";
 import type { Lane } from "./lane.ts";
 import type { Lanes } from "./lanes.ts";
-import { outcome, payloadBytes, refusal, type UplinkOutcome } from "./outcome.ts";
+import { outcome, refusal, type UplinkOutcome } from "./outcome.ts";
 
 const UNKNOWN = outcome(UplinkStatus.UNKNOWN_BUSINESS);
 const TOO_LARGE = outcome(UplinkStatus.TOO_LARGE);
@@ -110,7 +111,7 @@ export class Uplinks {
   #problem(dialogue: Dialogue, uplink: Uplink): UplinkOutcome | undefined {
     const { limits, wheel } = this.#options;
     const { settings, counters } = dialogue.lane;
-    if (payloadBytes(uplink.payload) > settings.maxPayloadBytes) return TOO_LARGE;
+    if (payloadLength(uplink.payload) > settings.maxPayloadBytes) return TOO_LARGE;
     const waitMs = dialogue.pace(wheel.now);
     if (waitMs > 0) {
       counters.tooFast += 1;

@@ -13,7 +13,7 @@ const DELIVERY_SEQUENCE = 0x40;
 export function deliveryFrame(message: Uint8Array, sequence: number): Uint8Array {
   const messageLength = message.length + 1 + varintLength(sequence);
   const pushLength = 1 + varintLength(messageLength) + messageLength;
-  const frame = new Uint8Array(1 + varintLength(pushLength) + pushLength);
+  const frame = Buffer.allocUnsafe(1 + varintLength(pushLength) + pushLength);
   let at = 0;
   frame[at++] = PUSH;
   at = writeVarint(frame, at, pushLength);

@@ -6,33 +6,31 @@
 import { payloadLength } from "../../wire/payload.ts";
 import type { UplinkOutcome } from "./outcome.ts";
 
-/** An uplink in the window: under way, or answered. */
-export type Remembered<E> = { underWay: E } | { answered: UplinkOutcome };
-
 /** Of one device and business. */
 const MOST_UPLINKS = 64;
 const MOST_PAYLOAD_BYTES = 512 * 1024;
 
-/** Uplinks are named by their request ids. */
-export class AnswerWindow<E> {
-  readonly #uplinks = new Map<string, Remembered<E>>();
+/** Uplinks are named by their request ids. `E` is an exchange: an uplink that is under way. */
+export class AnswerWindow<E extends object> {
+  readonly #uplinks = new Map<string, E | UplinkOutcome>();
   #payloadBytes = 0;
 
-  find(requestId: string): Remembered<E> | undefined {
+  /** The exchange of one that is under way, or how it was answered. */
+  find(requestId: string): E | UplinkOutcome | undefined {
     return this.#uplinks.get(requestId);
   }
 
   begin(requestId: string, exchange: E): void {
     this.#drop(requestId);
-    this.#uplinks.set(requestId, { underWay: exchange });
+    this.#uplinks.set(requestId, exchange);
     if (this.#uplinks.size > MOST_UPLINKS) this.#dropOldest();
   }
 
   /** Remembers the answer, if the window still has this exchange. Returns the bytes it takes. */
   answer(requestId: string, exchange: E, answered: UplinkOutcome): number {
-    if (!this.#holds(requestId, exchange)) return 0;
+    if (this.#uplinks.get(requestId) !== exchange) return 0;
     const bytes = payloadLength(answered.payload);
-    this.#uplinks.set(requestId, { answered });
+    this.#uplinks.set(requestId, answered);
     this.#payloadBytes += bytes;
     while (this.#payloadBytes > MOST_PAYLOAD_BYTES) this.#dropOldest();
     return bytes;
@@ -40,12 +38,7 @@ export class AnswerWindow<E> {
 
   /** The business does not have it: sent again, it is a new uplink. */
   forget(requestId: string, exchange: E): void {
-    if (this.#holds(requestId, exchange)) this.#uplinks.delete(requestId);
-  }
-
-  #holds(requestId: string, exchange: E): boolean {
-    const found = this.#uplinks.get(requestId);
-    return found !== undefined && "underWay" in found && found.underWay === exchange;
+    if (this.#uplinks.get(requestId) === exchange) this.#uplinks.delete(requestId);
   }
 
   #dropOldest(): void {
@@ -59,8 +52,12 @@ export class AnswerWindow<E> {
     const found = this.#uplinks.get(requestId);
     if (found === undefined) return;
     this.#uplinks.delete(requestId);
-    if ("answered" in found) this.#payloadBytes -= payloadLength(found.answered.payload);
+    if (isAnswer(found)) this.#payloadBytes -= payloadLength(found.payload);
   }
+}
+
+function isAnswer(found: object): found is UplinkOutcome {
+  return "status" in found;
 }
 
 /** How long a window is kept at least after its last use, milliseconds; twice that at most. */
@@ -77,7 +74,7 @@ export function windowKey(app: string, device: string, business: string): string
  * The windows of a node's devices, in two generations: what was used in the present one or the one
  * before is there, and dropping the rest is one assignment.
  */
-export class AnswerWindows<E> {
+export class AnswerWindows<E extends object> {
   #present = new Map<string, AnswerWindow<E>>();
   #previous = new Map<string, AnswerWindow<E>>();
   #beganAtMs = 0;

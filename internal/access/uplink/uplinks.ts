@@ -57,11 +57,11 @@ export class Uplinks {
     const known = window.find(requestId);
     if (known !== undefined && uplink.retransmit) {
       dialogue.lane.counters.repeated += 1;
-      if ("answered" in known) answerAtOnce(session, uplink, known.answered);
-      else known.underWay.repeat(session);
+      if (known instanceof Exchange) known.repeat(session);
+      else answerAtOnce(session, uplink, known);
       return;
     }
-    if (known !== undefined && "underWay" in known && known.underWay.isOf(session)) {
+    if (known instanceof Exchange && known.isOf(session)) {
       dialogue.lane.counters.duplicates += 1;
       this.#refuse(session, uplink, dialogue.lane, DUPLICATE);
       return;

@@ -1,10 +1,4 @@
-import {
-  createInbox,
-  type Msg,
-  type MsgHdrs,
-  type PublishOptions,
-  type Subscription,
-} from "@nats-io/transport-node";
+import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
 import type { Connection } from "./connect.ts";
 import { natsError } from "./nats-errors.ts";
 import { type AckError, isDuplicate, parsePubAck } from "./pub-ack.ts";
@@ -28,8 +22,6 @@ export class AckInbox {
   readonly #connection: Connection;
   readonly #receiver: AckReceiver;
   readonly #prefix: string;
-  // The client reads them within `publish` and keeps neither.
-  readonly #options: PublishOptions = { reply: "" };
   readonly #subscription: Subscription;
 
   constructor(connection: Connection, receiver: AckReceiver) {
@@ -45,13 +37,8 @@ export class AckInbox {
    * The payload must not be changed afterwards.
    * @throws what the client library throws: connection closed, payload over the server's limit.
    */
-  publish(number: number, subject: string, payload: Uint8Array): void {
-    this.#options.reply = this.#prefix + number;
-    this.#connection.nc.publish(subject, payload, this.#options);
-  }
-
-  publishWithHeaders(number: number, subject: string, payload: Uint8Array, headers: MsgHdrs): void {
-    this.#connection.nc.publish(subject, payload, { reply: this.#prefix + number, headers });
+  publish(number: number, subject: string, payload: Uint8Array, headers?: MsgHdrs): void {
+    this.#connection.outbound.publish(subject, payload, this.#prefix + number, headers);
   }
 
   stop(): void {

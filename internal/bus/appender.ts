@@ -196,8 +196,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     const { subject, payload, headers } = message;
     message.sendings++;
     try {
-      if (headers === undefined) this.#inbox.publish(number, subject, payload);
-      else this.#inbox.publishWithHeaders(number, subject, payload, headers);
+      this.#inbox.publish(number, subject, payload, headers);
       return true;
     } catch (reason) {
       const { nc } = this.#connection;

@@ -60,7 +60,7 @@ export class BucketWriter implements AckReceiver {
     this.#waiting.set(number, { done, sentAtMs: this.#clock.monotonic() });
     try {
       if (!this.#connection.link.connected) throw new HoldfastError("unavailable", "not connected");
-      this.#inbox.publishWithHeaders(number, subject, value ?? EMPTY, condition);
+      this.#inbox.publish(number, subject, value ?? EMPTY, condition);
     } catch (reason) {
       // Not before this returns, so that callers need not expect it.
       queueMicrotask(() => this.#fail(number, natsError(`cannot write ${subject}`, reason)));

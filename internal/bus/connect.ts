@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import {
   credsAuthenticator,
+  connect as dial,
   type NatsConnection,
   type NodeConnectionOptions,
 } from "@nats-io/transport-node";
@@ -10,8 +11,8 @@ import { compareVersions, MINIMUM_VERSION } from "../nats-server/version.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { NatsLink } from "./link.ts";
 import { apiErrorCode, isNoResponders, JS, natsError } from "./nats-errors.ts";
+import { Outbound } from "./outbound.ts";
 import { parseServers } from "./servers.ts";
-import { connectTurnwise } from "./turnwise-transport.ts";
 
 export interface ConnectOptions {
   /** See `parseServers`. */
@@ -35,6 +36,8 @@ export interface ConnectionEvents {
 /** One connection to the broker that redials for ever. */
 export interface Connection extends AsyncDisposable {
   readonly nc: NatsConnection;
+  /** What is published goes this way. */
+  readonly outbound: Outbound;
   readonly link: NatsLink;
   readonly events: ConnectionEvents;
   /** The largest message the server takes, headers included. */
@@ -107,7 +110,7 @@ async function connectOnce(
   natsOptions: NodeConnectionOptions,
   events: ConnectionEvents,
 ): Promise<Connection> {
-  const nc = await connectTurnwise(natsOptions);
+  const nc = await dial(natsOptions);
   try {
     requireVersion(nc);
     await requireJetStream(nc);
@@ -147,14 +150,16 @@ async function requireJetStream(nc: NatsConnection): Promise<void> {
 
 function connectionOf(nc: NatsConnection, events: ConnectionEvents): Connection {
   const link = new NatsLink(nc, (error) => events.fault(error));
+  const outbound = new Outbound(nc);
   const closed = nc.closed().then((reason) => reason ?? undefined);
   let closing: Promise<void> | undefined;
   const close = () => {
+    outbound.send();
     closing ??= drain(nc, link);
     return closing;
   };
   const maxPayload = nc.info?.max_payload ?? 1024 * 1024;
-  return { nc, link, events, maxPayload, closed, close, [Symbol.asyncDispose]: close };
+  return { nc, outbound, link, events, maxPayload, closed, close, [Symbol.asyncDispose]: close };
 }
 
 async function drain(nc: NatsConnection, link: NatsLink): Promise<void> {

@@ -22,7 +22,7 @@ export function gather(
   options: GatherOptions,
   each: (message: Msg) => void,
 ): Promise<MsgHdrs | undefined> {
-  const { nc, link } = connection;
+  const { nc, outbound, link } = connection;
   const { subject, request, most } = options;
   const { promise, resolve, reject } = Promise.withResolvers<MsgHdrs | undefined>();
   if (!link.connected) return Promise.reject(notConnected(subject));
@@ -53,7 +53,7 @@ export function gather(
     },
   });
   const watcher = link.watch(() => reject(notConnected(subject)));
-  nc.publish(subject, JSON.stringify(request), { reply: inbox });
+  outbound.publish(subject, Buffer.from(JSON.stringify(request)), inbox);
   return promise.finally(() => {
     clearTimeout(silence);
     subscription.unsubscribe();

@@ -34,8 +34,7 @@ export class NatsMessages implements Messages {
       this.#dropped++;
       return;
     }
-    if (replyTo === undefined) this.#nc.publish(subject, payload);
-    else this.#nc.publish(subject, payload, { reply: replyTo });
+    this.#connection.outbound.publish(subject, payload, replyTo);
   }
 
   subscribe(

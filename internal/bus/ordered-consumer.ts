@@ -210,7 +210,7 @@ export class OrderedConsumer {
     const examined = Number(headers.get("Nats-Last-Stream"));
     this.#position = Math.max(this.#position ?? 0, examined);
     const stalled = headers.get("Nats-Consumer-Stalled");
-    if (stalled) this.#connection.nc.publish(stalled);
+    if (stalled) this.#connection.outbound.publish(stalled, new Uint8Array());
     else this.#handler.caughtUp?.();
   }
 

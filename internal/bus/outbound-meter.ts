@@ -39,6 +39,6 @@ export class OutboundMeter {
       this.#unread = Math.max(0, this.#unread - sent);
     };
     // Rejected when the connection is lost, and with it what was counted.
-    this.#connection.nc.flush().then(read, () => {});
+    this.#connection.outbound.flush().then(read, () => {});
   }
 }

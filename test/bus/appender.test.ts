@@ -158,7 +158,7 @@ describe("hold, release and discard", () => {
     using _ = appender;
     appender.hold();
     for (let i = 0; i < 3; i++) appender.append(`${subject}.a`, bytes(i));
-    await connection.nc.flush();
+    await connection.outbound.flush();
     expect(await lastSequence()).toBe(0);
     appender.release();
     await eventually("all are stored", () => appender.backlog === 0);

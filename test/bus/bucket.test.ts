@@ -207,7 +207,7 @@ describe("watch", () => {
     const watcher = await bucket.watch(`${scope}.>`, (entry) => seen.push(shown(entry)));
     watcher.stop();
     await stored(put("a", 1));
-    await connection.nc.flush();
+    await connection.outbound.flush();
     expect(seen).toEqual([]);
   });
 });

@@ -41,7 +41,7 @@ async function fakeNats(version: string): Promise<{ url: string } & AsyncDisposa
 async function received(connection: Connection, subject: string, act: () => void) {
   const got = Promise.withResolvers<void>();
   connection.nc.subscribe(subject, { max: 1, callback: () => got.resolve() });
-  await connection.nc.flush();
+  await connection.outbound.flush();
   act();
   await got.promise;
 }
@@ -125,7 +125,7 @@ describe("the link", () => {
     await using nats = await testNats({ config: { authorization: { users: [user] } } });
     const { opening, faults } = open(nats.url.replace("nats://", "nats://u:p@"));
     await using connection = await opening;
-    connection.nc.publish("secret.plan", bytes("x"));
+    connection.outbound.publish("secret.plan", bytes("x"));
     await eventually("it is told", () => faults.length > 0);
     expect(faults[0]).toMatchObject({ code: "forbidden" });
     expect(faults[0]?.message).toMatch(/secret\.plan/);
@@ -138,7 +138,7 @@ describe("closing", () => {
     await using listener = await open(nats.url).opening;
     const connection = await open(nats.url).opening;
     await received(listener, "last.words", () => {
-      connection.nc.publish("last.words", bytes("bye"));
+      connection.outbound.publish("last.words", bytes("bye"));
       void connection.close();
     });
     expect(await connection.closed).toBeUndefined();

@@ -112,7 +112,7 @@ test("a stopped reader gets nothing more", async () => {
   await eventually("it reads", () => read.records.length === 1);
   read.stop();
   await store([0]);
-  await connection.nc.flush();
+  await connection.outbound.flush();
   expect(read.records).toHaveLength(1);
 });
 

@@ -27,11 +27,11 @@ test("a message reaches every subscriber, and one member of each queue group", a
     messages.subscribe("fan.*", () => got.push("queue"), { queue: "q" }),
   ];
   messages.publish("fan.out", bytes("hello"));
-  await connection.nc.flush();
+  await connection.outbound.flush();
   expect(got.toSorted()).toEqual(["a fan.out hello", "queue"]);
   for (const one of subscriptions) one.stop();
   messages.publish("fan.out", bytes("again"));
-  await connection.nc.flush();
+  await connection.outbound.flush();
   expect(got).toHaveLength(2);
 });
 
@@ -80,7 +80,7 @@ test("a subscriber that throws is reported, and goes on receiving", async () => 
   });
   messages.publish("throws", bytes(1));
   messages.publish("throws", bytes(2));
-  await connection.nc.flush();
+  await connection.outbound.flush();
   expect(got).toEqual(["1", "2"]);
   expect(connection.faults.map((fault) => fault.message)).toEqual([
     "a message on throws was not handled: a bug",

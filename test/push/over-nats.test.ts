@@ -62,7 +62,7 @@ beforeEach(async () => {
     receipts: new NatsReceipts(own, room.appender),
     mailboxes: { isFull: () => false },
   });
-  await others.nc.flush();
+  await others.outbound.flush();
 });
 
 afterEach(async () => {
@@ -142,7 +142,7 @@ describe("on a real broker", () => {
       const { room, payload } = messageIn(data);
       heard.push({ room, text: payload.value });
     });
-    await connections[2]?.nc.flush();
+    await connections[2]?.outbound.flush();
     const rooms = ["the room", "another"];
     const { results } = await port.client.pushToRooms({ app: APP, rooms, message });
     expect(results.map(({ status }) => status)).toEqual([Status.SENT, Status.SENT]);

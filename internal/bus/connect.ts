@@ -154,15 +154,15 @@ function connectionOf(nc: NatsConnection, events: ConnectionEvents): Connection 
   const closed = nc.closed().then((reason) => reason ?? undefined);
   let closing: Promise<void> | undefined;
   const close = () => {
-    outbound.send();
-    closing ??= drain(nc, link);
+    closing ??= drain(nc, outbound, link);
     return closing;
   };
   const maxPayload = nc.info?.max_payload ?? 1024 * 1024;
   return { nc, outbound, link, events, maxPayload, closed, close, [Symbol.asyncDispose]: close };
 }
 
-async function drain(nc: NatsConnection, link: NatsLink): Promise<void> {
+async function drain(nc: NatsConnection, outbound: Outbound, link: NatsLink): Promise<void> {
+  outbound.send();
   if (link.connected && !nc.isClosed()) {
     const patience = new AbortController();
     const tooLong = delay(DRAIN_TIMEOUT_MS, undefined, { signal: patience.signal });

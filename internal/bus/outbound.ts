@@ -33,6 +33,7 @@ export class Outbound {
    * @throws what the client library throws: connection closed, message over the server's limit.
    */
   publish(subject: string, payload: Uint8Array, reply = "", headers?: MsgHdrs): void {
+    // The library's headers as a string are what goes over the wire.
     const head = headers === undefined ? NO_HEADERS : Buffer.from(String(headers));
     const length = head.length + payload.length;
     if (!this.#takes(length)) {

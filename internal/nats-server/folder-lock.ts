@@ -18,15 +18,12 @@ export async function lockFolder(folder: string): Promise<AsyncDisposable> {
   const holderFile = join(folder, "gateway.pid");
   const lock = tryLock(join(folder, "lock.sqlite"));
   if (lock === undefined) throw inUse(folder, (await readRecord(holderFile))?.pid);
+  await using held = new AsyncDisposableStack();
+  held.defer(() => lock.close());
+  held.defer(() => rm(holderFile, { force: true }));
   const self = await recordOf(process.pid);
   if (self !== undefined) await writeRecord(holderFile, self);
-  return {
-    async [Symbol.asyncDispose]() {
-      if (!lock.isOpen) return;
-      await rm(holderFile, { force: true });
-      lock.close();
-    },
-  };
+  return held.move();
 }
 
 /**

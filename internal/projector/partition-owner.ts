@@ -20,7 +20,7 @@ import { RouteTable } from "./fold/route-table.ts";
 import type { WriteFailure } from "./key-writer.ts";
 import { NodeOrders } from "./node-orders.ts";
 import { type Buckets, loadPartition } from "./partition-store.ts";
-import { PartitionWrites } from "./partition-writes.ts";
+import { PartitionWrites, type PartitionWritesOptions } from "./partition-writes.ts";
 import { answerQuery } from "./query.ts";
 
 const CHECKPOINT_EVERY_MS = 1_000;
@@ -28,22 +28,13 @@ const CHECKPOINT_EVERY_MS = 1_000;
 /** Why an owner stopped without being asked to. */
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
 
-export interface PartitionOwnerOptions {
-  partition: number;
-  /** The projector's id. */
-  id: string;
-  clock: Clock;
+export interface PartitionOwnerOptions extends Omit<PartitionWritesOptions, "failed"> {
   log: Pick<Logger, "info" | "warn">;
-  /** For stream HF_STATE. */
-  appender: Appender;
   reader: LogReader;
-  buckets: Buckets;
   delivery: DeliveryShare;
   messages: Messages;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
   /** It has stopped and dropped its state. */
   failed(why: OwnerFailure): void;
 }

@@ -5,8 +5,8 @@ import {
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { partitionQuerySubject } from "../../streams/subjects.ts";
-import type { Appender, LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
-import type { Clock, Timer } from "../clock/clock.ts";
+import type { LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
+import type { Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { DeliveryFold } from "./delivery/delivery-fold.ts";
@@ -19,7 +19,7 @@ import { type Effect, fold, kickDisplaced } from "./fold/fold.ts";
 import { RouteTable } from "./fold/route-table.ts";
 import type { WriteFailure } from "./key-writer.ts";
 import { NodeOrders } from "./node-orders.ts";
-import { type Buckets, loadPartition } from "./partition-store.ts";
+import { loadPartition } from "./partition-store.ts";
 import { PartitionWrites, type PartitionWritesOptions } from "./partition-writes.ts";
 import { answerQuery } from "./query.ts";
 

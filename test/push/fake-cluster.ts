@@ -311,6 +311,7 @@ export class FakeCluster<G extends Ground = Ground> {
       rooms: [],
       sequence: Number(counter),
       reason: "",
+      loginNumber: 0,
       ...about,
     };
     this.#known.set(keyOf(route), route);

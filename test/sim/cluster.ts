@@ -163,8 +163,10 @@ export class Cluster {
 
   #appended({ body }: LogRecord): void {
     if (body.case === "nodeDown") this.#dead.add(body.value.incarnation);
-    if (body.case === "connected" && body.value.connection !== undefined) {
-      const session = this.#session(body.value.connection.id);
+    if (body.case !== "events") return;
+    for (const { body: event } of body.value.events) {
+      if (event.case !== "connected") continue;
+      const session = this.#session(event.value.connection?.id ?? "");
       if (session !== undefined) session.logged = true;
     }
   }

@@ -25,6 +25,8 @@ export class SimSession implements LoggedConnection {
   readonly client = undefined;
   readonly address = "192.0.2.1";
   readonly businesses = ["chat"];
+  readonly loginNumber: number;
+  readonly handledSequence = 0;
   readonly rooms = new Set<string>();
   /** Grows from session to session, over all nodes. */
   readonly order: number;
@@ -47,6 +49,7 @@ export class SimSession implements LoggedConnection {
     this.device = about.device;
     this.user = about.user;
     this.order = about.order;
+    this.loginNumber = about.order;
     this.clear = about.earlier.every((one) => one.logged || one.node === node);
     this.partition = partitionOf(this.app, this.device, node.partitions);
     this.openedAtMs = node.process.clock.now();

@@ -167,8 +167,6 @@ function cutLog(cluster: Cluster): void {
     if (cluster.lost.checkpoint) cluster.routes.emptied();
     if (share === 1) cluster.fencing.logGone = true;
     cluster.state.damaged();
-    // Who came first was told by records that nobody has read.
-    for (const { sessions } of cluster.devices) for (const one of sessions) one.clear = false;
     for (const slot of slots) cluster.startProjector(slot);
   });
 }

@@ -32,25 +32,14 @@ export class SimSession implements LoggedConnection {
   readonly order: number;
   closed = false;
   welcomed = false;
-  /** In the log, whether its node knows that or not. */
-  logged = false;
-  /**
-   * True if the log cannot but take this one as newer than the device's earlier ones: they were in
-   * the log when it came, or are of the same node.
-   */
-  clear: boolean;
 
-  constructor(
-    node: SimNode,
-    about: { device: string; user: string; order: number; earlier: SimSession[] },
-  ) {
+  constructor(node: SimNode, about: { device: string; user: string; order: number }) {
     this.node = node;
     this.counter = node.nextCounter();
     this.device = about.device;
     this.user = about.user;
     this.order = about.order;
     this.loginNumber = about.order;
-    this.clear = about.earlier.every((one) => one.logged || one.node === node);
     this.partition = partitionOf(this.app, this.device, node.partitions);
     this.openedAtMs = node.process.clock.now();
   }

@@ -4,7 +4,11 @@ import { sha256 } from "../../internal/auth/sha256.ts";
 import { TokenIssuer } from "../../internal/auth/tokens.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
-import { controlRoutes, takesConnections } from "../../internal/control/service.ts";
+import {
+  controlDoorkeeper,
+  controlRoutes,
+  takesConnections,
+} from "../../internal/control/service.ts";
 import type { HttpHandler } from "../../internal/http/handler.ts";
 import { startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
@@ -25,6 +29,7 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   const messages = new NatsMessages(bus.connection);
   const nodes = started.use(new NodeRegistry({ messages }));
   const ready = () => bus.connection.link.connected && nodes.list().some(takesConnections);
+  const isOperator = operatorCheck(config.operatorKey ?? config.devKey);
   const server = started.use(
     await startHttpServer({
       listen: config.controlListen,
@@ -36,8 +41,9 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
         clock: systemClock,
         random: Math.random,
         tokenSeconds: config.tokenSeconds,
-        isOperator: operatorCheck(config.operatorKey ?? config.devKey),
+        isOperator,
       }),
+      doorkeeper: controlDoorkeeper({ apps, isOperator }),
       ready,
       log,
       origins: "any",

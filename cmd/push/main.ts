@@ -52,7 +52,13 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
     counters: () => ({ calls: counters.calls, retries: counters.retries }),
   });
   const server = started.use(
-    await startHttpServer({ listen: config.pushListen, routes: push.routes, ready, log }),
+    await startHttpServer({
+      listen: config.pushListen,
+      routes: push.routes,
+      doorkeeper: push.doorkeeper,
+      ready,
+      log,
+    }),
   );
   announceListening(log, { transport: "http", address: server.url });
   const running = started.move();

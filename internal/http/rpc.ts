@@ -26,10 +26,10 @@ export const JSON_OPTIONS = {
 };
 
 /**
- * Who may call at all, by the headers alone: it is asked before anything is read of the body.
+ * Who may call at all, by the method and the headers alone: it is asked before anything of the body is read.
  * @throws HoldfastError `unauthenticated`, usually.
  */
-export type Doorkeeper = (headers: Headers) => void;
+export type Doorkeeper = (call: Pick<HandlerContext, "requestHeader" | "method">) => void;
 
 export interface RpcOptions {
   routes: (router: ConnectRouter) => void;
@@ -75,7 +75,7 @@ function admitThenFollow(doorkeeper: Doorkeeper = () => {}) {
   return (context: HandlerContext) => {
     follow(context);
     try {
-      doorkeeper(context.requestHeader);
+      doorkeeper(context);
     } catch (reason) {
       throw toConnectError(reason);
     }

@@ -125,10 +125,11 @@ const refuseRequest: RequestListener = (request, response) => {
   response.end(`WebSocket clients connect to ${CONNECT_PATH}\n`);
 };
 
-function refuseUpgrade(stream: Duplex, { status, text }: Refusal): void {
+function refuseUpgrade(stream: Duplex, { status, text, headers = [] }: Refusal): void {
   const body = `${text}\n`;
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    ...headers,
     "connection: close",
     "content-type: text/plain; charset=utf-8",
     `content-length: ${Buffer.byteLength(body)}`,
@@ -145,12 +146,14 @@ function openTransport(websocket: GatewaySocket, socket: Socket, accept: Accept)
   transport.handlers = accept(transport);
   websocket.on("message", onMessage);
   websocket.on("ping", onPing);
+  websocket.on("pong", onPong);
   websocket.on("error", ignore);
   websocket.on("close", onClose);
+  socket.prependListener("end", onEnd);
   socket.on("drain", onDrain);
 }
 
-/** What `ws` says of a peer that breaks RFC 6455, in the terms of our protocol. */
+/** What `ws` closes a peer with that breaks RFC 6455, and how the session calls it. */
 const VIOLATIONS: Record<number, { reason: ViolationReason; message: string }> = {
   1002: { reason: "bad-protocol", message: "the bytes are not WebSocket frames" },
   1007: { reason: "bad-frame", message: "a text message is not UTF-8" },
@@ -162,16 +165,19 @@ class GatewaySocket extends WebSocket {
   transport: WebSocketTransport | undefined;
 
   /**
-   * `ws` closes a peer that breaks RFC 6455 with a code and no reason, and only then emits "error".
-   * Here the session comes first, so that the client is given our Close frame and code; what `ws`
-   * wanted to send is then too late, and does nothing.
+   * `ws` calls it by itself to answer the peer's Close, and, with a code and no reason, for a peer that
+   * breaks RFC 6455.
    */
   override close(code?: number, reason?: string | Buffer): void {
+    // Before the Close frame: what comes after it is lost.
+    this.transport?.flush();
     const violation = reason === undefined && code !== undefined ? VIOLATIONS[code] : undefined;
     if (violation !== undefined && this.readyState === WebSocket.OPEN) {
-      this.transport?.violated(violation.reason, violation.message);
+      this.transport?.broken(violation.reason, violation.message);
+      super.close(code, violation.message);
+    } else {
+      super.close(code, reason);
     }
-    super.close(code, reason);
   }
 }
 
@@ -180,6 +186,8 @@ class WebSocketTransport extends SocketTransport {
   handlers: TransportHandlers | undefined;
   readonly #websocket: GatewaySocket;
   #reading = true;
+  /** How much had been read when this side ended it. */
+  #readAtEnd = 0;
 
   constructor(websocket: GatewaySocket, socket: Socket) {
     const encoding = encodingOf(websocket.protocol);
@@ -195,7 +203,9 @@ class WebSocketTransport extends SocketTransport {
       return;
     }
     const [right, wrong] = isBinary ? ["text", "binary"] : ["binary", "text"];
-    this.violated("bad-protocol", `a ${wrong} message where the subprotocol has ${right} ones`);
+    this.#reading = false;
+    const message = `a ${wrong} message where the subprotocol has ${right} ones`;
+    this.handlers?.violated(new ProtocolViolation("bad-protocol", message));
   }
 
   /** One pong a ping, and none while the peer does not read: it cannot make this node queue them. */
@@ -205,10 +215,16 @@ class WebSocketTransport extends SocketTransport {
     this.handlers?.probed();
   }
 
-  violated(reason: ViolationReason, message: string): void {
+  /** Counted like a ping: nothing here asks for one, and a flood of them costs as much to read. */
+  pong(): void {
+    if (this.#reading) this.handlers?.probed();
+  }
+
+  broken(reason: ViolationReason, message: string): void {
     if (!this.#reading) return;
     this.#reading = false;
-    this.handlers?.violated(new ProtocolViolation(reason, message));
+    this.endSending();
+    this.handlers?.broken(new ProtocolViolation(reason, message));
   }
 
   drained(): void {
@@ -223,9 +239,19 @@ class WebSocketTransport extends SocketTransport {
 
   protected override endGracefully(code: number, reason: string): void {
     this.#reading = false;
+    this.#readAtEnd = this.socket.bytesRead;
+    this.socket.on("data", onDataAfterEnd);
     this.#websocket.close(code, shortened(reason));
   }
+
+  /** The peer's Close is worth reading, what a flood sends before it is not. */
+  stillSends(): void {
+    if (this.socket.bytesRead - this.#readAtEnd > MAX_READ_AFTER_END) this.#websocket.pause();
+  }
 }
+
+/** More than a client that behaves can have on its way. It is parsed, so it costs. */
+const MAX_READ_AFTER_END = 262_144;
 
 /** RFC 6455, section 5.5: a control frame holds 125 bytes, two of them the code. */
 const MAX_REASON_BYTES = 123;
@@ -250,8 +276,21 @@ function onPing(this: WebSocket, data: Buffer): void {
   if (this instanceof GatewaySocket) this.transport?.ping(data);
 }
 
+function onPong(this: WebSocket): void {
+  if (this instanceof GatewaySocket) this.transport?.pong();
+}
+
 function onClose(this: WebSocket, code: number): void {
   if (this instanceof GatewaySocket) this.transport?.closed(code);
+}
+
+/** Node ends our side as well when this has passed, before the turn's frames would be written. */
+function onEnd(this: Socket): void {
+  this[kTransport]?.flush();
+}
+
+function onDataAfterEnd(this: Socket): void {
+  this[kTransport]?.stillSends();
 }
 
 function onDrain(this: Socket): void {

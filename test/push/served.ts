@@ -26,7 +26,8 @@ export interface Served extends Port {
 
 const apps = {
   recognize(bearer: string | undefined) {
-    if (bearer !== API_KEY) throw new HoldfastError("unauthenticated", "app and API key do not go together");
+    if (bearer !== API_KEY)
+      throw new HoldfastError("unauthenticated", "app and API key do not go together");
   },
   authorize(app: string, bearer: string | undefined) {
     if (app !== APP || bearer !== API_KEY) {

@@ -109,6 +109,10 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     this.end(violation.reason, violation.message);
   }
 
+  broken(violation: ProtocolViolation): void {
+    this.#finish(violation.reason);
+  }
+
   drained(): void {
     const outbox = this.#outbox;
     if (outbox === undefined) return;

@@ -16,10 +16,10 @@ import { announceListening } from "../../internal/observe/logger.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
-import { forRole, type RoleContext, type Running } from "../role.ts";
+import { forRole, type RoleContext, type RunningApi } from "../role.ts";
 
 /** `pages`: what the console port serves besides the API. */
-export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<Running> {
+export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<RunningApi> {
   const context = forRole("control", parent);
   const { config, log } = context;
   await using started = new AsyncDisposableStack();
@@ -52,7 +52,12 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   );
   announceListening(log, { transport: "http", address: server.url });
   const running = started.move();
-  return { ready, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    ready,
+    url: server.url,
+    drain: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
 /** Without a key there is no operator. */

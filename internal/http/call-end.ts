@@ -13,20 +13,29 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { HttpRequest, HttpResponse } from "./handler.ts";
 
-/** A caller that sends more than this, or for longer, after the answer is cut off. */
+/** A caller that sends more than this, or for longer, is cut off after the answer. */
 const DISCARD_BYTES = 16 * 1_024 * 1_024;
 const DISCARD_MS = 5_000;
+/** The answer waits this long for the end of the request: callers are spared an answer before its time. */
+const ANSWER_AFTER_MS = 250;
 /** From the end of an answer to the cut: its last bytes are on their way then. */
 const LINGER_MS = 500;
 
-/** Call it when nobody reads the request any more, and before the answer is complete. */
-export function discardRest(request: HttpRequest, response: HttpResponse): void {
+/**
+ * Call it when nobody reads the request any more, and before the answer is written.
+ * @returns when to write the answer.
+ */
+export async function discardRest(request: HttpRequest, response: HttpResponse): Promise<void> {
   if (request.readableEnded || !hasBody(request)) return;
+  const { promise: answerTime, resolve: answerNow } = Promise.withResolvers<void>();
+  if (isTooLong(request)) answerNow();
+  else setTimeout(answerNow, ANSWER_AFTER_MS);
   const { cut, done } = cutterOf(request, response);
   let left = DISCARD_BYTES;
   const stop = () => {
     clearTimeout(timer);
     request.off("data", count).pause();
+    answerNow();
     cut();
   };
   const count = (chunk: Uint8Array) => {
@@ -40,8 +49,13 @@ export function discardRest(request: HttpRequest, response: HttpResponse): void 
   request.once("end", () => {
     clearTimeout(timer);
     done();
+    answerNow();
   });
-  request.once("close", () => clearTimeout(timer));
+  request.once("close", () => {
+    clearTimeout(timer);
+    answerNow();
+  });
+  await answerTime;
 }
 
 /** `cut` ends what carries the call once the answer is out, `done` says that it need not. */

@@ -64,10 +64,10 @@ export async function serveCall(
     const answer = await handler(call);
     const requestIsOver = () => {
       body.leave();
-      discardRest(request, response);
+      return discardRest(request, response);
     };
     // Only a call of both ways is read while it is answered.
-    if (methodKind !== "bidi_streaming") requestIsOver();
+    if (methodKind !== "bidi_streaming") await requestIsOver();
     else whenAnswered(request, requestIsOver);
     await universalResponseToNodeResponse(answer, response);
   } catch (reason) {
@@ -79,6 +79,6 @@ export async function serveCall(
 }
 
 /** An HTTP/2 response says "finish" only when its stream is closed, so it is the stream that is asked. */
-function whenAnswered(request: HttpRequest, action: () => void): void {
+function whenAnswered(request: HttpRequest, action: () => unknown): void {
   if ("stream" in request) request.stream.once("finish", action);
 }

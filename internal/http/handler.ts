@@ -19,7 +19,7 @@ export function answer(
   response: HttpResponse,
   content: { status: number; type: string; body: string },
 ): void {
-  discardRest(request, response);
+  void discardRest(request, response);
   const body = Buffer.from(content.body);
   response.statusCode = content.status;
   response.setHeader("Content-Type", content.type);

@@ -15,7 +15,7 @@ import { standardServices } from "./standard-services.ts";
 const SECOND = 1_000;
 const KIB = 1_024;
 
-/** Bounds on what a caller may hold or cost. Bodies are bounded in rpc.ts. */
+/** Bounds on what a caller may hold or cost. Messages are bounded in rpc.ts, what follows a call in call-end.ts. */
 export const HTTP_LIMITS = {
   connections: 10_000,
   /** A connection says which HTTP it speaks within this. */
@@ -185,6 +185,9 @@ function createHttp2(handler: HttpHandler, limits: HttpLimits): Http2 {
     session.setTimeout(limits.idleMs, () => session.close());
   });
   server.on("stream", (stream) => {
+    // Node counts a stream until its object is destroyed, a turn after its caller has reset it (CanAddStream in
+    // its node_http2.cc). Calls that come in the same read would be refused as above the limit.
+    stream.on("aborted", () => stream.destroy());
     stream.setTimeout(limits.requestMs, () => stream.close(http2.constants.NGHTTP2_CANCEL));
   });
   // Garbage after the preface ends the connection and nothing else.

@@ -185,9 +185,6 @@ function createHttp2(handler: HttpHandler, limits: HttpLimits): Http2 {
     session.setTimeout(limits.idleMs, () => session.close());
   });
   server.on("stream", (stream) => {
-    // Node counts a stream until its object is destroyed, a turn after its caller has reset it (CanAddStream in
-    // its node_http2.cc). Calls that come in the same read would be refused as above the limit.
-    stream.on("aborted", () => stream.destroy());
     stream.setTimeout(limits.requestMs, () => stream.close(http2.constants.NGHTTP2_CANCEL));
   });
   // Garbage after the preface ends the connection and nothing else.

@@ -26,6 +26,12 @@ import {
 } from "./serve.ts";
 
 const MIB = 1_024 * 1_024;
+const HEADERS = {
+  ":method": "POST",
+  ":path": STREAM,
+  "content-type": "application/grpc",
+  te: "trailers",
+};
 const TOO_LONG = Buffer.alloc(4 * MIB + 1);
 
 let server: HttpServer | undefined;
@@ -170,13 +176,6 @@ describe("a stream that fails early with 1 MiB on its way gets the real error", 
 });
 
 describe("an HTTP/2 stream that fails early", () => {
-  const HEADERS = {
-    ":method": "POST",
-    ":path": STREAM,
-    "content-type": "application/grpc",
-    te: "trailers",
-  };
-
   /** A stream whose first item is refused. */
   function failing(url: string) {
     const session = http2.connect(url);

@@ -9,6 +9,7 @@ import {
 } from "../../internal/http/server.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { eventually } from "../support/eventually.ts";
 import { quietLogger } from "../support/logger.ts";
 
 export const PUSH = "/holdfast.push.v1.PushService/PushToDevices";
@@ -93,20 +94,19 @@ export class Http1Connection implements Disposable {
 
   /** Writes as fast as the server reads. */
   async write(bytes: string | Uint8Array): Promise<void> {
-    if (!this.socket.write(bytes)) {
-      await Promise.race([once(this.socket, "drain"), once(this.socket, "close")]).catch(() => {});
-    }
+    this.socket.write(bytes);
+    await eventually("it is taken", () => this.socket.writableLength === 0 || this.closed, {
+      everyMs: 2,
+    });
   }
 
   /** The oldest answer that nobody has taken, or what was there when the connection ended. */
-  async answer(): Promise<string> {
-    for (;;) {
-      const complete = this.#takeComplete();
-      if (complete !== undefined) return complete;
-      if (this.closed || this.socket.readableEnded) return this.#received;
-      const more = ["data", "end", "close"].map((event) => once(this.socket, event));
-      await Promise.race(more).catch(() => {});
-    }
+  answer(): Promise<string> {
+    return eventually(
+      "an answer",
+      () => this.#takeComplete() ?? (this.closed ? this.#received : undefined),
+      { everyMs: 2 },
+    );
   }
 
   [Symbol.dispose](): void {

@@ -13,7 +13,7 @@ export const SUBPROTOCOLS: ReadonlyMap<string, Encoding> = new Map([
 const DEFAULT_ENCODING: Encoding = "json";
 
 /** RFC 6455's. `ws` would take 8 as well, a draft of 2011. */
-const VERSION = "13";
+export const WEBSOCKET_VERSION = "13";
 
 export interface Refusal {
   status: 400 | 403 | 404 | 426;
@@ -37,9 +37,13 @@ export function upgradeRefusal(
   if (request.headers.host === undefined) {
     return { status: 400, text: "the request has no Host header" };
   }
-  if (request.headers["sec-websocket-version"] !== VERSION) {
-    const headers = ["upgrade: websocket", `sec-websocket-version: ${VERSION}`];
-    return { status: 426, text: `only version ${VERSION} of WebSocket is spoken here`, headers };
+  if (request.headers["sec-websocket-version"] !== WEBSOCKET_VERSION) {
+    const headers = ["upgrade: websocket", `sec-websocket-version: ${WEBSOCKET_VERSION}`];
+    return {
+      status: 426,
+      text: `only version ${WEBSOCKET_VERSION} of WebSocket is spoken here`,
+      headers,
+    };
   }
   // Only browsers send an origin, and only they act for somebody who did not choose the page.
   const { origin } = request.headers;

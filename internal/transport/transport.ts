@@ -42,7 +42,7 @@ export interface TransportHandlers {
   violated(violation: ProtocolViolation): void;
   /**
    * The client does not keep to the protocol of the transport itself, which ends the connection in its own
-   * way: nothing more is read, and nothing can be sent.
+   * way: nothing more is read, and what is sent during this call is the last.
    */
   broken(violation: ProtocolViolation): void;
   drained(): void;

@@ -108,8 +108,8 @@ class WebSocketTransport extends SocketTransport {
   broken(reason: ViolationReason, message: string): void {
     if (!this.#reading) return;
     this.#reading = false;
-    this.endSending();
     this.handlers?.broken(new ProtocolViolation(reason, message));
+    this.endSending();
   }
 
   drained(): void {

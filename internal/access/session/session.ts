@@ -109,8 +109,11 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     this.end(violation.reason, violation.message);
   }
 
-  broken(violation: ProtocolViolation): void {
-    this.#finish(violation.reason);
+  /** A message that is only too long breaks our rule as well, and its client is told which. */
+  broken({ reason, message }: ProtocolViolation): void {
+    this.#finish(reason);
+    if (reason !== "frame-too-large") return;
+    this.#write(ending(reason, message, this.services.random).frame);
   }
 
   drained(): void {

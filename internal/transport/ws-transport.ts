@@ -136,7 +136,7 @@ class WebSocketTransport extends SocketTransport {
 }
 
 /** More than a client that behaves can have on its way. It is parsed, so it costs. */
-const MAX_READ_AFTER_END = 262_144;
+const MAX_READ_AFTER_END = 65_536;
 
 /** RFC 6455, section 5.5: a control frame holds 125 bytes, two of them the code. */
 const MAX_REASON_BYTES = 123;

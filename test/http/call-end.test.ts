@@ -56,7 +56,7 @@ function grpcCaller(address: string) {
   return { call, [Symbol.dispose]: () => client.close() };
 }
 
-describe("many calls on one channel", () => {
+describe("many calls on one channel", { timeout: 120_000 }, () => {
   test("oversized ones leave nothing behind: as many good ones as there are streams succeed", async () => {
     const streams = 16;
     const { address } = await start({ limits: { streamsPerConnection: streams } });
@@ -76,7 +76,7 @@ describe("many calls on one channel", () => {
   });
 });
 
-describe("one HTTP/1.1 connection", () => {
+describe("one HTTP/1.1 connection", { timeout: 120_000 }, () => {
   const length = (bytes: Uint8Array) => `Content-Length: ${bytes.length}`;
   const good = Buffer.concat([
     Buffer.from(postHead(PUSH, "application/proto", length(GOOD))),

@@ -16,8 +16,15 @@ import type { HttpRequest, HttpResponse } from "./handler.ts";
 /** A caller that sends more than this, or for longer, is cut off after the answer. */
 const DISCARD_BYTES = 16 * 1_024 * 1_024;
 const DISCARD_MS = 5_000;
-/** The answer waits this long for the end of the request: callers are spared an answer before its time. */
-const ANSWER_AFTER_MS = 250;
+/**
+ * The answer waits for the end of the request while it is on its way, for two reasons. Not every client looks for
+ * an answer while it sends. And who is answered early resets its stream, which Node goes on counting for
+ * a turn (CanAddStream in its node_http2.cc, a fault of Node's): a call in the same packet is then
+ * refused with ENHANCE_YOUR_CALM when the connection has as many calls as it may.
+ */
+const ANSWER_WITHIN_MS = 750;
+/** A caller that sends nothing for this long waits for the answer itself. */
+const PAUSE_MS = 100;
 /** From the end of an answer to the cut: its last bytes are on their way then. */
 const LINGER_MS = 500;
 
@@ -29,7 +36,8 @@ export async function discardRest(request: HttpRequest, response: HttpResponse):
   if (request.readableEnded || !hasBody(request)) return;
   const { promise: answerTime, resolve: answerNow } = Promise.withResolvers<void>();
   if (isTooLong(request)) answerNow();
-  else setTimeout(answerNow, ANSWER_AFTER_MS);
+  const pause = setTimeout(answerNow, PAUSE_MS);
+  const atLast = setTimeout(answerNow, ANSWER_WITHIN_MS);
   const { cut, done } = cutterOf(request, response);
   let left = DISCARD_BYTES;
   const stop = () => {
@@ -39,6 +47,7 @@ export async function discardRest(request: HttpRequest, response: HttpResponse):
     cut();
   };
   const count = (chunk: Uint8Array) => {
+    pause.refresh();
     left -= chunk.length;
     if (left < 0) stop();
   };
@@ -56,6 +65,8 @@ export async function discardRest(request: HttpRequest, response: HttpResponse):
     answerNow();
   });
   await answerTime;
+  clearTimeout(pause);
+  clearTimeout(atLast);
 }
 
 /** `cut` ends what carries the call once the answer is out, `done` says that it need not. */

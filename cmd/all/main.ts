@@ -23,7 +23,14 @@ export async function runAll(context: RoleContext): Promise<Running> {
   const access = started.use(await runAccess(complete));
   const ready = () => [projector, push, control, access].every((role) => role.ready());
   const running = started.move();
-  return { ready, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    ready,
+    async [Symbol.asyncDispose]() {
+      // All at once, so that no caller of the API waits for a client that does not hang up.
+      await Promise.all([push.drain(), control.drain(), access[Symbol.asyncDispose]()]);
+      await running.disposeAsync();
+    },
+  };
 }
 
 /** The configuration with the NATS and the key that `all` brings along. */

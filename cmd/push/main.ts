@@ -10,14 +10,9 @@ import { FullMailboxes } from "../../internal/push/full-mailboxes.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
-import { forRole, type RoleContext, type Running } from "../role.ts";
+import { forRole, type RoleContext, type RunningApi } from "../role.ts";
 
-export interface RunningPush extends Running {
-  /** As "http://127.0.0.1:8090". */
-  readonly url: string;
-}
-
-export async function runPush(parent: RoleContext): Promise<RunningPush> {
+export async function runPush(parent: RoleContext): Promise<RunningApi> {
   const context = forRole("push", parent);
   const { config, log } = context;
   await using started = new AsyncDisposableStack();
@@ -52,9 +47,20 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
     counters: () => ({ calls: counters.calls, retries: counters.retries }),
   });
   const server = started.use(
-    await startHttpServer({ listen: config.pushListen, routes: push.routes, ready, log }),
+    await startHttpServer({
+      listen: config.pushListen,
+      routes: push.routes,
+      doorkeeper: push.doorkeeper,
+      ready,
+      log,
+    }),
   );
   announceListening(log, { transport: "http", address: server.url });
   const running = started.move();
-  return { ready, url: server.url, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    ready,
+    url: server.url,
+    drain: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }

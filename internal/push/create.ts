@@ -5,6 +5,7 @@ import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import type { Appender, Bucket, Link, Messages, Receipts } from "../bus/contract.ts";
 import { BusinessStore } from "../businesses/store.ts";
 import type { Clock } from "../clock/clock.ts";
+import { type Doorkeeper, JSON_OPTIONS } from "../http/rpc.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { createBusinessRegistryService } from "./businesses.ts";
 import { Channels } from "./channels.ts";
@@ -61,6 +62,8 @@ export interface PushOptions {
  */
 export interface Push {
   routes(router: ConnectRouter): void;
+  /** Whose calls are read at all. */
+  readonly doorkeeper: Doorkeeper;
   ready(): boolean;
   readonly counters: PushCounters;
 }
@@ -100,14 +103,15 @@ export function createPush(options: PushOptions): Push {
   return {
     counters,
     ready: () => link.connected,
+    doorkeeper: ({ requestHeader }) => gate.refuseStrangers(requestHeader),
     routes(router) {
       router.service(PushService, pushService);
       router.service(DirectoryService, directoryService, {
         // A person reading the answer wants to see `"online": false` rather than nothing.
-        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+        jsonOptions: { ...JSON_OPTIONS, alwaysEmitImplicit: true },
       });
       router.service(BusinessRegistryService, businessRegistryService, {
-        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+        jsonOptions: { ...JSON_OPTIONS, alwaysEmitImplicit: true },
       });
     },
   };

@@ -27,6 +27,8 @@ export interface TestNode extends AsyncDisposable {
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
   metrics: AccessMetrics;
+  /** Where clients connect to. */
+  endpoint(protocol: "websocket" | "tcp"): URL;
   /** Connects without logging in. Over WebSocket with JSON unless told otherwise. */
   connect(how?: ClientKind): Promise<TestClient>;
   /** Connects and logs in. */
@@ -93,9 +95,11 @@ export async function startNode(
   const [log] = logs;
   if (log === undefined) throw new Error("the node opened no log");
 
+  const endpoint = (protocol: "websocket" | "tcp") =>
+    new URL(node.endpoints().find((one) => one.protocol === protocol)?.url ?? "");
+
   async function connect({ protocol = "websocket", encoding = "json" }: ClientKind = {}) {
-    const endpoint = node.endpoints().find((one) => one.protocol === protocol);
-    const how: ClientOptions = { url: endpoint?.url ?? "", encoding };
+    const how: ClientOptions = { url: endpoint(protocol).href, encoding };
     const client = await connectClient(how);
     clients.push(client);
     return client;
@@ -119,6 +123,7 @@ export async function startNode(
     roomSettings,
     businesses,
     metrics,
+    endpoint,
     connect,
     login,
     async [Symbol.asyncDispose]() {

@@ -28,6 +28,12 @@ export const JS = {
   notEnabledForAccount: 10039,
   replicasUnsupported: 10074,
   insufficientStorage: 10047,
+  /** No server of the cluster can take the stream; the description says why. */
+  noSuitablePeers: 10005,
+  /** The server has no room for a message, whatever its stream may hold. */
+  insufficientResources: 10023,
+  /** The account has none. */
+  accountResourcesExceeded: 10002,
   storeFailed: 10077,
 } as const;
 
@@ -41,6 +47,14 @@ export function natsError(doing: string, reason: unknown): HoldfastError {
 /** JetStream's error number of a failed API call, undefined for every other error. */
 export function apiErrorCode(reason: unknown): number | undefined {
   return reason instanceof JetStreamApiError ? reason.code : undefined;
+}
+
+/** Whether there is no store left for a stream of this size. */
+export function isNoRoom(reason: unknown): boolean {
+  if (!(reason instanceof JetStreamApiError)) return false;
+  const { code, message } = reason;
+  if (code === JS.insufficientStorage || code === JS.accountResourcesExceeded) return true;
+  return code === JS.noSuitablePeers && message.includes("insufficient storage");
 }
 
 /** Whether nobody listened to a request: no such service, or not at present. */
@@ -73,6 +87,8 @@ function codeOfApiError(error: JetStreamApiError): Code {
     case JS.replicasUnsupported:
       return "unsupported";
     case JS.insufficientStorage:
+    case JS.insufficientResources:
+    case JS.accountResourcesExceeded:
       return "exhausted";
     case JS.streamNameInUse:
     case JS.wrongLastSequence:

@@ -4,14 +4,12 @@ import { changeLimits } from "../../internal/bus/reconcile.ts";
 import { bytesText } from "../../internal/bus/store-room.ts";
 import { loadConfig } from "../../internal/config/load.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
-import {
-  BYTE_LIMITS,
-  boundedBytes,
-  LEAST_STORE_BYTES,
-  limitsWithin,
-} from "../../streams/layout.ts";
+import { BYTE_LIMITS, boundedBytes, limitsWithin } from "../../streams/layout.ts";
 import type { Deployment } from "../../streams/records.ts";
 import type { Changes, Target } from "./command.ts";
+
+/** How long a NATS that is away is waited for. */
+const PATIENCE_MS = 10_000;
 
 export async function showDeployment(flags: Target): Promise<void> {
   await using connection = await open(flags);
@@ -46,26 +44,14 @@ export async function setDeployment(flags: Target & Changes): Promise<void> {
   if (dry) console.log("nothing is done yet; --yes does it");
 }
 
-/** @throws HoldfastError `invalid` for what is not a number that can be. */
 function changed(before: Deployment, flags: Changes): Deployment {
-  const { replicas, storeMaxBytes, logMaxBytes } = flags;
-  const given = { replicas, storeMaxBytes, logMaxBytes };
-  const config = loadConfig({ flags: given, env: {} });
-  const after = { ...before };
-  if (config.replicas !== undefined) after.replicas = config.replicas;
-  if (config.storeMaxBytes !== undefined) {
-    if (config.storeMaxBytes < LEAST_STORE_BYTES) {
-      const least = bytesText(LEAST_STORE_BYTES);
-      throw new HoldfastError("invalid", `--store-max-bytes must be at least ${least}`);
-    }
-    after.storeMaxBytes = config.storeMaxBytes;
-    Object.assign(after, limitsWithin(config.storeMaxBytes, before.logStreams));
+  const { replicas = before.replicas, storeMaxBytes } = flags;
+  const after = { ...before, replicas };
+  if (storeMaxBytes !== undefined) {
+    Object.assign(after, limitsWithin(storeMaxBytes, before.logStreams), { storeMaxBytes });
   }
   for (const limit of BYTE_LIMITS) {
-    const text = flags[limit];
-    if (text === undefined) continue;
-    // Each obeys the rule of the one that is an option of the roles too.
-    const { logMaxBytes: bytes } = loadConfig({ flags: { logMaxBytes: text }, env: {} });
+    const bytes = flags[limit];
     if (bytes !== undefined) after[limit] = bytes;
   }
   return after;
@@ -85,6 +71,7 @@ function open({ natsUrl, natsCreds }: Target): Promise<Connection> {
     urls,
     name: "holdfast deployment",
     credsFile: natsCreds,
+    signal: AbortSignal.timeout(PATIENCE_MS),
     events: {
       waiting: (why) => console.error(`holdfast: waiting for NATS: ${why.message}`),
       fault: (error) => console.error(`holdfast: ${error.message}`),

@@ -1,6 +1,6 @@
 /** `holdfast deployment …`: how a deployment is set up, and the only way to change it. */
-import { Command, Option } from "commander";
-import { BYTE_LIMITS } from "../../streams/layout.ts";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { BYTE_LIMITS, type ByteLimits, LEAST_STORE_BYTES } from "../../streams/layout.ts";
 
 export interface Target {
   natsUrl: string;
@@ -9,7 +9,11 @@ export interface Target {
 }
 
 /** By the names of the record's fields. */
-export type Changes = Record<string, string | undefined> & { yes?: true };
+export interface Changes extends Partial<ByteLimits> {
+  replicas?: number;
+  storeMaxBytes?: number;
+  yes?: true;
+}
 
 const HELP: Readonly<Record<(typeof BYTE_LIMITS)[number], string>> = {
   logMaxBytes: "each log stream",
@@ -22,6 +26,8 @@ const HELP: Readonly<Record<(typeof BYTE_LIMITS)[number], string>> = {
   userMaxBytes: "bucket hf_user: the devices of users",
   tableMaxBytes: "each of the buckets hf_room and hf_full",
 };
+
+const LEAST_BYTES = 1_048_576;
 
 /** `guard` runs an action and tells what goes wrong. */
 export function deploymentCommand(guard: (action: () => Promise<void>) => Promise<void>): Command {
@@ -38,10 +44,15 @@ export function deploymentCommand(guard: (action: () => Promise<void>) => Promis
       "changes what holds, and makes the streams so; shows what would change without --yes",
     )
     .option("--yes", "do it")
-    .option("--replicas <count>", "copies of each stream")
-    .option("--store-max-bytes <bytes>", "what all may take of each server: sets the limits below");
+    .option("--replicas <count>", "copies of each stream", within(1, 5))
+    .option(
+      "--store-max-bytes <bytes>",
+      "what all may take of each server: sets the limits below",
+      within(LEAST_STORE_BYTES, Number.MAX_SAFE_INTEGER),
+    );
   for (const limit of BYTE_LIMITS) {
-    set.option(`${flagOf(limit)} <bytes>`, `the most bytes of ${HELP[limit]}`);
+    const bytes = within(LEAST_BYTES, Number.MAX_SAFE_INTEGER);
+    set.option(`${flagOf(limit)} <bytes>`, `the most bytes of ${HELP[limit]}`, bytes);
   }
   set.action((flags: Target & Changes) =>
     guard(async () => (await actions()).setDeployment(flags)),
@@ -65,4 +76,12 @@ function withTarget(command: Command): Command {
     )
     .addOption(new Option("--nats-creds <file>", "NATS credentials").env("HOLDFAST_NATS_CREDS"))
     .option("--json", "prints one JSON object");
+}
+
+function within(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (Number.isSafeInteger(number) && number >= least && number <= most) return number;
+    throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
+  };
 }

@@ -54,6 +54,7 @@ interface Message {
   readonly headers: MsgHdrs | undefined;
   readonly stored: Stored | undefined;
   readonly refused: AppendOptions["refused"];
+  readonly refuseWhenFull: boolean;
   readonly first: First | undefined;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
@@ -121,7 +122,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, first: undefined });
+    const { refuseWhenFull = false } = options ?? {};
+    const asked = { stored, refused, refuseWhenFull, first: undefined };
+    this.#add({ ...UNSENT, subject, payload, size, headers, ...asked });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -138,6 +141,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
       headers: condition,
       stored: undefined,
       refused: undefined,
+      refuseWhenFull: false,
       first: { id, done },
     });
   }
@@ -175,7 +179,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     if (error.code === JS.wrongLastSequence) this.#notFirst(number, error);
     else if (isTooLarge(error)) this.#refuse(number, "invalid", error.description);
     else if (isSubjectFull(error)) this.#refuse(number, "exhausted", error.description);
-    else if (this.#window.fail(number)) this.#stalled(notTaken(error));
+    else if (isStoreFull(error) && this.#window.message(number)?.refuseWhenFull === true) {
+      this.#refuse(number, "unavailable", error.description);
+    } else if (this.#window.fail(number)) this.#stalled(notTaken(error));
     this.#goOn();
   }
 
@@ -300,6 +306,18 @@ function headersOf(values: Readonly<Record<string, string>>): MsgHdrs {
 function isSubjectFull(error: AckError): boolean {
   return error.code === JS.storeFailed && error.description.includes("messages per subject");
 }
+
+/** No room for any message, of whatever subject: in the stream, or in what its server or account may hold. */
+function isStoreFull({ code, description }: AckError): boolean {
+  if (code === JS.storeFailed) return /maximum (bytes|messages) exceeded/.test(description);
+  return NO_ROOM.includes(code);
+}
+
+const NO_ROOM: readonly number[] = [
+  JS.insufficientResources,
+  JS.insufficientStorage,
+  JS.accountResourcesExceeded,
+];
 
 function isTooLarge(error: AckError): boolean {
   return error.code === JS.maxPayload || error.code === JS.maxHeaders;

@@ -134,17 +134,18 @@ export interface PartitionProgress {
 /**
  * What may be deleted: everything below the lowest place up to which all is done. The records at those
  * places stay, so that each partition has one, by which a new owner knows that it is the same log. A
- * partition without anything new would hold up the others for ever: it is `silent`, and given a record
- * that says nothing.
+ * partition without anything new would hold up the others for ever: if it does it is `silent`, and given a
+ * record that says nothing.
  */
 export function planTrim(
   target: number,
   partitions: readonly PartitionProgress[],
 ): { below: number; silent: number[] } {
-  const behind = partitions.filter(({ done }) => done < target);
-  const below = behind.reduce((lowest, { done }) => Math.min(lowest, done), target);
-  const silent = behind.filter(({ done, last }) => last <= done);
-  return { below, silent: silent.map(({ partition }) => partition) };
+  const lowestOf = (some: readonly PartitionProgress[]) =>
+    some.reduce((lowest, { done }) => Math.min(lowest, done), target);
+  const without = lowestOf(partitions.filter(({ done, last }) => last > done));
+  const silent = partitions.filter(({ done, last }) => last <= done && done < without);
+  return { below: lowestOf(partitions), silent: silent.map(({ partition }) => partition) };
 }
 
 /** With a snapshot, a new owner reads the log from there. */

@@ -5,7 +5,7 @@ import { AckInbox, type AckReceiver } from "./ack-inbox.ts";
 import type { Connection } from "./connect.ts";
 import type { Appender, AppendOptions, Stored } from "./contract.ts";
 import { APPEND_ID_HEADER, firstRecordBy } from "./first-record.ts";
-import { JS, natsError } from "./nats-errors.ts";
+import { isStoreFull, JS, natsError } from "./nats-errors.ts";
 import type { AckError } from "./pub-ack.ts";
 import {
   CONFLICT,
@@ -306,18 +306,6 @@ function headersOf(values: Readonly<Record<string, string>>): MsgHdrs {
 function isSubjectFull(error: AckError): boolean {
   return error.code === JS.storeFailed && error.description.includes("messages per subject");
 }
-
-/** No room for any message, of whatever subject: in the stream, or in what its server or account may hold. */
-function isStoreFull({ code, description }: AckError): boolean {
-  if (code === JS.storeFailed) return /maximum (bytes|messages) exceeded/.test(description);
-  return NO_ROOM.includes(code);
-}
-
-const NO_ROOM: readonly number[] = [
-  JS.insufficientResources,
-  JS.insufficientStorage,
-  JS.accountResourcesExceeded,
-];
 
 function isTooLarge(error: AckError): boolean {
   return error.code === JS.maxPayload || error.code === JS.maxHeaders;

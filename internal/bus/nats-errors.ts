@@ -12,6 +12,7 @@ import {
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
 import { type Code, HoldfastError } from "../status/errors.ts";
+import type { AckError } from "./pub-ack.ts";
 
 /** JetStream's own error numbers (`err_code`), as far as somebody decides by them. */
 export const JS = {
@@ -56,6 +57,18 @@ export function isNoRoom(reason: unknown): boolean {
   if (code === JS.insufficientStorage || code === JS.accountResourcesExceeded) return true;
   return code === JS.noSuitablePeers && message.includes("insufficient storage");
 }
+
+/** Whether there was no room for a message of any subject: in its stream, its server or its account. */
+export function isStoreFull({ code, description }: AckError): boolean {
+  if (code === JS.storeFailed) return /maximum (bytes|messages) exceeded/.test(description);
+  return NO_ROOM.includes(code);
+}
+
+const NO_ROOM: readonly number[] = [
+  JS.insufficientResources,
+  JS.insufficientStorage,
+  JS.accountResourcesExceeded,
+];
 
 /** Whether nobody listened to a request: no such service, or not at present. */
 export function isNoResponders(reason: unknown): boolean {

@@ -17,6 +17,8 @@ import { REMEMBER_DEAD_MS } from "./fold/fold.ts";
 const KEEP_MS = 60 * 60 * 1_000;
 /** While the stream is fuller than this, nothing is kept that is not needed. */
 const PRESSED_ABOVE = 0.5;
+/** Then nothing may fit in any more, also none of the records that trimming itself would add. */
+const FULL_ABOVE = 0.9;
 /** Fewer are not worth the trouble. */
 const LEAST_RECORDS = 1_000;
 /** Somewhat less than what the fold remembers: it must not forget first. */
@@ -65,11 +67,15 @@ export class LogTrim {
     const target = this.#target(state);
     if (target <= state.firstSequence) return 0;
     const partitions = await this.#progress(target);
-    const { below, silent } = planTrim(target, partitions);
+    const full = state.maxBytes > 0 && state.bytes > state.maxBytes * FULL_ABOVE;
+    const { below, silent } = planTrim(target, partitions, full);
     for (const partition of silent) this.#mark(partition);
     if (below <= state.firstSequence) return 0;
-    await this.#carryDeaths(below);
-    return streams.purge(this.#stream, { below });
+    const deaths = await this.#deaths(below);
+    // For a moment they are not there, but otherwise they would wait for ever for room.
+    const purged = full ? await streams.purge(this.#stream, { below }) : 0;
+    await Promise.all(deaths.map((death) => this.#storeAgain(death)));
+    return full ? purged : streams.purge(this.#stream, { below });
   }
 
   /** Up to where it would be trimmed if nobody needed anything. */
@@ -109,18 +115,25 @@ export class LogTrim {
    * record must be there as long as the fold leaves out what the node says; it is put behind the end again
    * before it is deleted. The fold has it already and makes nothing of it.
    */
-  async #carryDeaths(below: number): Promise<void> {
-    const { streams, appender, clock } = this.#options;
+  async #deaths(below: number): Promise<Death[]> {
+    const { streams, clock } = this.#options;
     const { subjects } = await streams.state(this.#stream, NODE_DOWNS_FILTER);
-    const stored: Promise<void>[] = [];
-    await eachOf([...subjects.keys()], async (subject) => {
+    const found = await eachOf([...subjects.keys()], async (subject) => {
       const newest = await streams.newest(this.#stream, subject);
-      if (newest === undefined || newest.position >= below) return;
-      if (newest.atMs < clock.now() - CARRY_MS) return;
-      stored.push(new Promise((done) => appender.append(subject, newest.data, () => done())));
+      if (newest === undefined || newest.position >= below) return [];
+      return newest.atMs < clock.now() - CARRY_MS ? [] : [{ subject, data: newest.data }];
     });
-    await Promise.all(stored);
+    return found.flat();
   }
+
+  #storeAgain({ subject, data }: Death): Promise<void> {
+    return new Promise((done) => this.#options.appender.append(subject, data, () => done()));
+  }
+}
+
+interface Death {
+  subject: string;
+  data: Uint8Array;
 }
 
 export interface PartitionProgress {
@@ -135,17 +148,20 @@ export interface PartitionProgress {
  * What may be deleted: everything below the lowest place up to which all is done. The records at those
  * places stay, so that each partition has one, by which a new owner knows that it is the same log. A
  * partition without anything new would hold up the others for ever: if it does it is `silent`, and given a
- * record that says nothing.
+ * record that says nothing. When the log is `full` there is no room for that record, and it holds up
+ * nobody: should it get a new owner just then, that one reads what is left of the log once more.
  */
 export function planTrim(
   target: number,
   partitions: readonly PartitionProgress[],
+  full: boolean,
 ): { below: number; silent: number[] } {
   const lowestOf = (some: readonly PartitionProgress[]) =>
     some.reduce((lowest, { done }) => Math.min(lowest, done), target);
   const without = lowestOf(partitions.filter(({ done, last }) => last > done));
   const silent = partitions.filter(({ done, last }) => last <= done && done < without);
-  return { below: lowestOf(partitions), silent: silent.map(({ partition }) => partition) };
+  const below = full ? without : lowestOf(partitions);
+  return { below, silent: silent.map(({ partition }) => partition) };
 }
 
 /** With a snapshot, a new owner reads the log from there. */

@@ -49,8 +49,10 @@ afterEach(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 
+const manager = () => jetstreamManager(connection.nc);
+
 async function log() {
-  const jsm = await jetstreamManager(connection.nc);
+  const jsm = await manager();
   return (await jsm.streams.info("HF_LOG_0")).state;
 }
 
@@ -131,7 +133,7 @@ describe("a log that is more than half full", () => {
 
   test("keeps who was declared dead as long as the fold remembers it", async () => {
     const dead = logSubject(0, "node-down", "n-1");
-    const jsm = await jetstreamManager(connection.nc);
+    const jsm = await manager();
     const body = { case: "nodeDown", value: { incarnation: "n-1" } } as const;
     const record = toBinary(RecordSchema, create(RecordSchema, { atMs: 1n, body }));
     const declared = (await jetstream(connection.nc).publish(dead, record)).seq;
@@ -181,15 +183,36 @@ test("a log that is full refuses more, and has everything that it took", async (
   await store(accepted(0), 1, 50_000);
 });
 
+test("a log that is full to the last byte is cut though a silent partition stands in the way", async () => {
+  const silent = await store(accepted(1), 1);
+  const dead = logSubject(0, "node-down", "n-1");
+  await store(dead, 1);
+  const fill = async (bytes: number) => {
+    for (;;) await store(accepted(0), 1, bytes);
+  };
+  for (const bytes of [50_000, 1_000, 1]) {
+    await expect(fill(bytes)).rejects.toThrow(/maximum bytes exceeded/);
+  }
+  await checkpoint(0, (await log()).last_seq);
+  await checkpoint(1, silent);
+
+  expect(await trim.round()).toBeGreaterThan(30);
+
+  const reader = new NatsLogReader(connection, 1);
+  await eventually("the silent one is marked", async () => (await reader.lastSequence(1)) > silent);
+  const jsm = await manager();
+  expect(await jsm.streams.getMessage("HF_LOG_0", { last_by_subj: dead })).not.toBeNull();
+});
+
 describe("what may go", () => {
   test("lies below what every partition needs, and below what is to be kept", () => {
     const all = [
       { partition: 0, done: 50, last: 90 },
       { partition: 1, done: 70, last: 71 },
     ];
-    expect(planTrim(60, all)).toEqual({ below: 50, silent: [] });
-    expect(planTrim(40, all)).toEqual({ below: 40, silent: [] });
-    expect(planTrim(60, [])).toEqual({ below: 60, silent: [] });
+    expect(planTrim(60, all, false)).toEqual({ below: 50, silent: [] });
+    expect(planTrim(40, all, false)).toEqual({ below: 40, silent: [] });
+    expect(planTrim(60, [], false)).toEqual({ below: 60, silent: [] });
   });
 
   test("is held up by a silent partition, which is named", () => {
@@ -198,9 +221,10 @@ describe("what may go", () => {
       { partition: 1, done: 7, last: 7 },
       { partition: 2, done: 0, last: 0 },
     ];
-    expect(planTrim(90, all)).toEqual({ below: 0, silent: [1, 2] });
+    expect(planTrim(90, all, false)).toEqual({ below: 0, silent: [1, 2] });
     // Not while somebody else holds it up as much.
     const busy = { partition: 3, done: 5, last: 50 };
-    expect(planTrim(90, [...all, busy])).toEqual({ below: 0, silent: [2] });
+    expect(planTrim(90, [...all, busy], false)).toEqual({ below: 0, silent: [2] });
+    expect(planTrim(90, [...all, busy], true)).toEqual({ below: 5, silent: [2] });
   });
 });

@@ -75,7 +75,7 @@ export class BucketWriter implements AckReceiver {
     if (error.code === JS.wrongLastSequence || error.code === JS.wrongLastSequenceInFlight) {
       this.#settle(number, { kind: "conflict" });
     } else {
-      const why = `a bucket does not take a write: ${error.description}`;
+      const why = `${error.stream || "a bucket"} does not take a write: ${error.description}`;
       this.#fail(number, new HoldfastError(codeOf(error), why));
     }
   }

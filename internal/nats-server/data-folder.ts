@@ -25,7 +25,7 @@ export async function prepareDataFolder(path: string): Promise<void> {
   try {
     await makeFolder(path);
     await writeFile(trial, "");
-    await rm(trial);
+    await rm(trial, { force: true });
   } catch (cause) {
     const { message } = HoldfastError.from(cause);
     throw new HoldfastError(

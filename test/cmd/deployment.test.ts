@@ -96,7 +96,9 @@ test("a role without HOLDFAST_REPLICAS leaves a cluster with three copies as it 
 }, async () => {
   await using cluster = await testCluster();
   const urls = cluster.urls.join(",");
-  await started(urls, { HOLDFAST_REPLICAS: "3", HOLDFAST_STORE_MAX_BYTES: String(200 * MIB) });
+  const setup = { HOLDFAST_REPLICAS: "3", HOLDFAST_STORE_MAX_BYTES: String(200 * MIB) };
+  // All at once, as a deployment comes up.
+  await Promise.all([started(urls, setup), started(urls, setup), started(urls, setup)]);
   const before = await limits(cluster.urls[0]!);
   expect(before).toMatchObject({ HF_LOG_0: { num_replicas: 3 }, KV_hf_route: { num_replicas: 3 } });
 

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../internal/config/options.ts";
+import { makeFolder } from "../../internal/nats-server/data-folder.ts";
 import { runAccess } from "../access/main.ts";
 import { runControl } from "../control/main.ts";
 import { startDemo } from "../demo.ts";
@@ -48,7 +49,7 @@ async function keptKey(dataDir: string, { log }: RoleContext): Promise<string> {
   const kept = await readFile(file, "utf8").catch(() => undefined);
   const devKey = kept?.trim() || randomBytes(18).toString("base64url");
   if (kept === undefined) {
-    await mkdir(dataDir, { recursive: true });
+    await makeFolder(dataDir);
     await writeFile(file, `${devKey}\n`, { mode: 0o600 });
   }
   // Not as a field of that name: those are redacted in every other line.

@@ -3,8 +3,10 @@ import { NatsLogReader } from "../../internal/bus/log-reader.ts";
 import { NatsMailbox } from "../../internal/bus/mailbox.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { NatsReceipts } from "../../internal/bus/receipts.ts";
+import { NatsStreams } from "../../internal/bus/streams.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
+import { Retention } from "../../internal/projector/retention.ts";
 import { Projector } from "../../internal/projector/service.ts";
 import { openBus } from "../bus.ts";
 import { forRole, type RoleContext, type Running } from "../role.ts";
@@ -41,6 +43,24 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
     }),
   );
   await projector.start();
+  started.use(
+    await Retention.start({
+      streams: await NatsStreams.open(connection),
+      buckets: {
+        checkpoint: bus.bucket("hf_checkpoint"),
+        app: bus.bucket("hf_app"),
+        business: bus.bucket("hf_business"),
+      },
+      appender: bus.appender("retention"),
+      clock: systemClock,
+      random: Math.random,
+      link: connection.link,
+      log: context.log,
+      partitions: deployment.partitions,
+      logStreams: deployment.logStreams,
+      owns: (partition) => projector.owned.some((owned) => owned.partition === partition),
+    }),
+  );
   exposeNumbers(context.registry, "projector", {
     gauges: () => ({
       partitions: projector.owned.length,

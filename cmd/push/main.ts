@@ -1,12 +1,15 @@
 import { Apps } from "../../internal/auth/apps.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { NatsReceipts } from "../../internal/bus/receipts.ts";
+import { NatsStreams } from "../../internal/bus/streams.ts";
+import { systemClock } from "../../internal/clock/clock.ts";
 import { startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { createPush } from "../../internal/push/create.ts";
 import { FullMailboxes } from "../../internal/push/full-mailboxes.ts";
+import { Headroom } from "../../internal/push/headroom.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
@@ -36,6 +39,11 @@ export async function runPush(parent: RoleContext): Promise<RunningApi> {
     receipts: new NatsReceipts(bus.connection, bus.appender("receipts")),
     mailboxes: started.use(
       await FullMailboxes.follow(bus.bucket("hf_full"), bus.deployment.partitions),
+    ),
+    headroom: new Headroom(
+      await NatsStreams.open(bus.connection),
+      bus.deployment.logStreams,
+      systemClock,
     ),
     apps,
     nodes: started.use(new NodeRegistry({ messages })),

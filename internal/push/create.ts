@@ -47,6 +47,7 @@ export interface PushOptions {
   logAppender: Appender;
   receipts: Receipts;
   mailboxes: MustArriveOptions["mailboxes"];
+  headroom: MustArriveOptions["headroom"];
   apps: Apps;
   nodes: NodeRegistry;
   /** How many partitions the deployment has. */
@@ -82,8 +83,9 @@ export function createPush(options: PushOptions): Push {
   const gate = new Gate({ apps, link, limit, counters, ...clock });
   const unicast = new Unicast({ messages, highMessages, resolver, cache, counters, ...clock });
   const channels = new Channels({ appender: options.roomAppender, ...clock });
-  const { receipts, mailboxes, partitions, logAppender: appender } = options;
-  const mustArrive = new MustArrive({ appender, receipts, mailboxes, partitions, ...clock });
+  const { receipts, mailboxes, headroom, partitions, logAppender: appender } = options;
+  const stores = { appender, receipts, mailboxes, headroom };
+  const mustArrive = new MustArrive({ ...stores, partitions, ...clock });
   const pusher = new Pusher({ unicast, channels, resolver, cache, mustArrive });
 
   const pushService = createPushService({ gate, pusher, counters, ...clock });

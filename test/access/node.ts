@@ -5,6 +5,7 @@ import { type AccessNode, createAccessNode } from "../../internal/access/service
 import type { Clock } from "../../internal/clock/clock.ts";
 import type { Welcome } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { type ClientOptions, connectClient, type TestClient } from "../support/client.ts";
+import { FakeStreams } from "../support/fake-streams.ts";
 import { quietLogger } from "../support/logger.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
@@ -24,6 +25,7 @@ export interface TestNode extends AsyncDisposable {
   urgent: MemoryMessages;
   appender: FakeAppender;
   stream: FakeStream;
+  streams: FakeStreams;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
   metrics: AccessMetrics;
@@ -54,6 +56,7 @@ export async function startNode(
   const urgent = new MemoryMessages();
   const appender = new FakeAppender();
   const stream = new FakeStream(messages);
+  const streams = new FakeStreams();
   const roomSettings = new MemoryBucket();
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
@@ -76,6 +79,7 @@ export async function startNode(
       messages,
       urgent,
       appender,
+      streams,
       history: stream,
       roomSettings,
       businesses,
@@ -120,6 +124,7 @@ export async function startNode(
     urgent,
     appender,
     stream,
+    streams,
     roomSettings,
     businesses,
     metrics,

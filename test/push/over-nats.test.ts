@@ -61,6 +61,7 @@ beforeEach(async () => {
     logAppender: room.appender,
     receipts: new NatsReceipts(own, room.appender),
     mailboxes: { isFull: () => false },
+    headroom: { lacking: () => undefined },
   });
   await others.outbound.flush();
 });

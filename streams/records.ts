@@ -73,12 +73,15 @@ export interface UserDevice {
   at: number;
 }
 
-/** `hf_lease`: who owns a partition. A lease nobody renews for long enough may be taken over. */
-export interface Lease {
+/**
+ * `hf_lease`: who owns a partition. Written only when the owner changes, by whoever becomes or ceases to
+ * be it: the owner goes on until the record names another.
+ */
+export interface Ownership {
   /** The projector's id; "" when it was given up. */
   owner: string;
-  /** Grows with every renewal, so that watchers see a change. */
-  renewal: number;
+  /** Grows with every taking. */
+  epoch: number;
 }
 
 /**

@@ -41,6 +41,16 @@ export class NatsBucket implements Bucket {
     }
   }
 
+  async latest(key: string): Promise<Entry | undefined> {
+    const subject = this.#place.subject(key);
+    try {
+      if (!this.#connection.link.connected) throw new HoldfastError("unavailable", "not connected");
+      return await this.#fromLeader(subject);
+    } catch (reason) {
+      throw natsError(`cannot read ${subject}`, reason);
+    }
+  }
+
   async getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
     const found = await newestOf(this.#connection, this.#place, [...new Set(keys)]);
     return keys.map((key) => found.get(key));

@@ -1,26 +1,34 @@
-import type { Bucket, PutOutcome } from "../bus/contract.ts";
+import type { Bucket, Entry } from "../bus/contract.ts";
+import type { Clock } from "../clock/clock.ts";
 
-/** Why a writer gave up. Nothing it holds may be written any more. */
-export type WriteFailure =
-  /** Somebody else has written one of the keys. */
-  | "conflict"
-  /** The broker did not answer, so what is stored is not known. */
-  | "unknown"
-  /** The lease ran out before it was renewed. */
-  | "lease";
+/** Why a writer gave up: somebody else has written one of the keys. Nothing it holds may be written any more. */
+export type WriteFailure = "conflict";
 
-export interface KeyWriterOptions<T> {
+/** Whether the partition is this projector's to write. */
+export interface Permission {
+  /** At this moment. While not, what is to be written waits for `resume`. */
+  allowed(): boolean;
+  /**
+   * Asks the leader: what was read before is then older than any write of another owner. Rejects when
+   * it does not answer.
+   */
+  confirmed(): Promise<boolean>;
+}
+
+export interface KeyWriterOptions<T> extends Permission {
   bucket: Bucket;
+  clock: Clock;
   /** The most puts in flight at once. */
   window: number;
   /** The value to store, asked for when it is sent: what changed meanwhile is written only once. */
   encode(item: T): Uint8Array;
-  /** Whether this writer may still write. */
-  allowed(): boolean;
   /** Whether a value that somebody else wrote may be replaced. Without: it ends this writer. */
   shared: boolean;
   failed(why: WriteFailure): void;
 }
+
+/** How long a broker that does not answer is given. */
+const RETRY_MS = 500;
 
 interface Slot<T> {
   readonly key: string;
@@ -100,6 +108,11 @@ export class KeyWriter<T> {
     else this.#flush = { left: this.#changes, done };
   }
 
+  /** Writes what waited for permission. */
+  resume(): void {
+    this.#pump();
+  }
+
   /** Writes nothing more and reports nothing more. */
   close(): void {
     this.#closed = true;
@@ -121,10 +134,7 @@ export class KeyWriter<T> {
     while (!this.#closed && this.#inFlight < this.#options.window) {
       const slot = this.#queue[this.#head];
       if (slot === undefined) break;
-      if (!this.#options.allowed()) {
-        this.#fail("lease");
-        return;
-      }
+      if (!this.#options.allowed()) return;
       this.#head += 1;
       this.#send(slot);
     }
@@ -140,26 +150,21 @@ export class KeyWriter<T> {
     slot.writingIn = slot.changedIn;
     slot.changedIn = undefined;
     this.#inFlight += 1;
-    const { bucket, encode } = this.#options;
-    bucket.put(slot.key, encode(item), slot.revision, (outcome) =>
-      this.#answered(slot, item, outcome),
-    );
+    this.#put(slot, this.#options.encode(item), false);
   }
 
-  #answered(slot: Slot<T>, item: T, outcome: PutOutcome): void {
-    if (this.#closed) return;
-    switch (outcome.kind) {
-      case "stored":
-        slot.revision = outcome.revision;
-        this.#settle(slot);
-        break;
-      case "conflict":
-        this.#lookAgain(slot, item);
-        break;
-      case "unknown":
-        this.#fail("unknown");
-        break;
-    }
+  /** `again`: it was sent before, and may be stored already. */
+  #put(slot: Slot<T>, value: Uint8Array, again: boolean): void {
+    this.#options.bucket.put(slot.key, value, slot.revision, (outcome) => {
+      if (this.#closed) return;
+      if (outcome.kind === "stored") this.#stored(slot, outcome.revision);
+      else void this.#lookAgain(slot, value, again || outcome.kind === "unknown");
+    });
+  }
+
+  #stored(slot: Slot<T>, revision: number): void {
+    slot.revision = revision;
+    this.#settle(slot);
   }
 
   #settle(slot: Slot<T>): void {
@@ -179,23 +184,39 @@ export class KeyWriter<T> {
     this.#pump();
   }
 
-  /** A key that was deleted, or has expired, is nobody's: it may be written again. */
-  async #lookAgain(slot: Slot<T>, item: T): Promise<void> {
-    const { bucket, encode, shared, allowed } = this.#options;
-    let revision = 0;
+  /**
+   * The put was not stored, or nobody knows. A key that was deleted, or has expired, is nobody's: it
+   * may be written again. What stands there as it was sent may be one's own.
+   */
+  async #lookAgain(slot: Slot<T>, value: Uint8Array, perhapsStored: boolean): Promise<void> {
+    const { bucket, shared, allowed, confirmed } = this.#options;
+    let entry: Entry | undefined;
     try {
-      for await (const entry of bucket.list(slot.key)) {
-        if (entry.value !== undefined && !shared) return this.#fail("conflict");
-        revision = entry.revision;
-      }
+      entry = await bucket.latest(slot.key);
+      // If not, the owner is told by the record itself.
+      if (!(await confirmed())) return;
     } catch {
-      return this.#fail("unknown");
+      return this.#lookLater(slot, value, perhapsStored);
     }
     if (this.#closed) return;
-    if (revision === slot.revision) return this.#fail("unknown");
-    if (!allowed()) return this.#fail("lease");
+    if (!allowed()) return this.#lookLater(slot, value, perhapsStored);
+    const revision = entry?.revision ?? 0;
+    const stands = entry?.value;
+    if (perhapsStored && stands !== undefined && Buffer.compare(stands, value) === 0) {
+      return this.#stored(slot, revision);
+    }
+    if (revision !== slot.revision && stands !== undefined && !shared) {
+      return this.#fail("conflict");
+    }
     slot.revision = revision;
-    bucket.put(slot.key, encode(item), revision, (outcome) => this.#answered(slot, item, outcome));
+    this.#put(slot, value, perhapsStored);
+  }
+
+  /** A broker without a leader has one again after a while. */
+  #lookLater(slot: Slot<T>, value: Uint8Array, perhapsStored: boolean): void {
+    this.#options.clock.after(RETRY_MS, () => {
+      if (!this.#closed) void this.#lookAgain(slot, value, perhapsStored);
+    });
   }
 
   #fail(why: WriteFailure): void {

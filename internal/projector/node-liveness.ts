@@ -15,6 +15,7 @@ const FORGET_MS = 60_000;
 export interface NodeLivenessOptions {
   clock: Clock;
   hearing: Hearing;
+  /** Used by nobody else. */
   appender: Appender;
   log: Pick<Logger, "info">;
 }
@@ -29,6 +30,12 @@ export class NodeLiveness {
 
   constructor(options: NodeLivenessOptions) {
     this.#options = options;
+  }
+
+  /** What was not stored yet is not said: the silent ones are judged again. */
+  takeBack(): void {
+    this.#options.appender.discard();
+    this.#declaring.clear();
   }
 
   heard(incarnation: string): void {

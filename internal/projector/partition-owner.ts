@@ -6,7 +6,6 @@ import {
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { partitionQuerySubject } from "../../streams/subjects.ts";
 import type { LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
-import type { Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { DeliveryFold } from "./delivery/delivery-fold.ts";
@@ -22,8 +21,6 @@ import { NodeOrders } from "./node-orders.ts";
 import { loadPartition } from "./partition-store.ts";
 import { PartitionWrites, type PartitionWritesOptions } from "./partition-writes.ts";
 import { answerQuery } from "./query.ts";
-
-const CHECKPOINT_EVERY_MS = 1_000;
 
 /** Why an owner stopped without being asked to. */
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
@@ -45,8 +42,8 @@ type Stage = "loading" | "catching-up" | "live" | "closing" | "stopped";
  * The one reader and writer of a partition: folds its log into a table, writes what changes into
  * the buckets, and moves the checkpoint behind the writes that were acknowledged.
  *
- * The lease says who should own the partition. What keeps an owner that is mistaken about its
- * lease from doing harm are the revisions: the checkpoint is claimed before the routes are read,
+ * The ownership record says whose the partition is. What keeps an owner that has not heard yet of
+ * its end from doing harm are the revisions: the checkpoint is claimed before the routes are read,
  * and each write names the revision it replaces, so of two owners the earlier one fails at its
  * next checkpoint, or at the next key that the later one has written.
  */
@@ -57,12 +54,12 @@ export class PartitionOwner {
   readonly #delivery: PartitionDelivery;
   readonly #effects: Effect[] = [];
   #stage: Stage = "loading";
+  #liveSince: number | undefined;
   #table = new RouteTable();
   /** What the checkpoint said when it was claimed: reading the log once more need not be told. */
   #claimedSequence = 0;
   #reading: Subscription | undefined;
   #queries: Subscription | undefined;
-  #timer: Timer | undefined;
   #closed: (() => void) | undefined;
 
   constructor(options: PartitionOwnerOptions) {
@@ -81,6 +78,11 @@ export class PartitionOwner {
 
   get live(): boolean {
     return this.#stage === "live";
+  }
+
+  /** When it had read all of the log, in monotonic ms. */
+  get liveSince(): number | undefined {
+    return this.#liveSince;
   }
 
   /** What the log says; all of it once `live`. */
@@ -106,6 +108,12 @@ export class PartitionOwner {
       this.#options.log.warn({ partition: this.#options.partition, code, err: reason }, message);
       this.#fail(code === "conflict" ? "conflict" : "unavailable");
     }
+  }
+
+  /** It may write again: what waited is written. */
+  resume(): void {
+    this.#writes.resume();
+    this.#delivery.resume();
   }
 
   /** Finishes the writes and the checkpoint, then stops. Resolves also when that fails. */
@@ -134,7 +142,6 @@ export class PartitionOwner {
     this.#stage = "stopped";
     this.#reading?.stop();
     this.#queries?.stop();
-    this.#timer?.cancel();
     this.#writes.close();
     this.#delivery.stop();
     this.#table = new RouteTable();
@@ -162,7 +169,6 @@ export class PartitionOwner {
     await this.#delivery.load(checkpoint.value?.read ?? 0);
     if (this.#hasStopped()) return;
     this.#stage = "catching-up";
-    this.#timer = this.#options.clock.every(CHECKPOINT_EVERY_MS, () => this.#tick());
     this.#read(last);
   }
 
@@ -184,8 +190,9 @@ export class PartitionOwner {
   }
 
   #goLive(): void {
-    const { partition, messages, log } = this.#options;
+    const { partition, messages, log, clock } = this.#options;
     this.#stage = "live";
+    this.#liveSince = clock.monotonic();
     log.info({ partition, devices: this.#table.devices.size }, "the partition is live");
     this.#queries = messages.subscribe(partitionQuerySubject(partition), (message) =>
       this.#answer(message),
@@ -234,16 +241,13 @@ export class PartitionOwner {
   }
 
   #routeChanged({ before, after }: Effect & { kind: "route" }): void {
-    if (!this.#options.allowed()) {
-      this.#fail("lease");
-      return;
-    }
     this.#delivery.moved(after.app, after.device);
     this.#writes.routeChanged(before, after);
   }
 
-  #tick(): void {
-    if (this.#stage === "closing") return;
+  /** To be called once a second. */
+  tick(): void {
+    if (this.#stage !== "catching-up" && this.#stage !== "live") return;
     if (this.live) this.#writes.refresh(this.#table);
     const wanted = this.delivery.checkpoint(this.#table.position);
     if (this.#writes.checkpointing || wanted === this.#writes.checkpointed) return;

@@ -13,7 +13,6 @@ import { type Progress, RouteTable } from "./fold/route-table.ts";
 export interface Buckets {
   route: Bucket;
   user: Bucket;
-  lease: Bucket;
   checkpoint: Bucket;
 }
 
@@ -44,8 +43,8 @@ export interface LoadOptions {
   reader: LogReader;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
+  /** Whether this projector still owned the partition at some moment after the call. */
+  confirmed(): Promise<boolean>;
 }
 
 /**
@@ -109,17 +108,17 @@ async function claimCheckpoint({
   partition,
   id,
   buckets,
-  allowed,
+  confirmed,
 }: LoadOptions): Promise<{ key: string; value: Checkpoint; revision: number }> {
   const key = partitionKey(partition);
-  let checkpoint: Checkpoint = { sequence: 0, read: 0, owner: id, numbers: {}, dead: {} };
-  let expected = 0;
-  for await (const entry of buckets.checkpoint.list(key)) {
-    expected = entry.revision;
-    checkpoint = { ...checkpoint, ...readable<Checkpoint>(entry.value), owner: id };
+  const none = { sequence: 0, read: 0, numbers: {}, dead: {} };
+  const stored = await buckets.checkpoint.latest(key);
+  const checkpoint: Checkpoint = { ...none, ...readable<Checkpoint>(stored?.value), owner: id };
+  const expected = stored?.revision ?? 0;
+  // Asked after the revision was read: whoever takes over later claims it under another one.
+  if (!(await confirmed())) {
+    throw new HoldfastError("conflict", `partition ${partition} has another owner`);
   }
-  // The revision is a fresh one, so here it is the lease alone that keeps a late owner out.
-  if (!allowed()) throw new HoldfastError("conflict", `the lease of ${partition} ran out`);
   const outcome = await new Promise<PutOutcome>((resolve) => {
     buckets.checkpoint.put(key, encodeJson(checkpoint), expected, resolve);
   });

@@ -1,11 +1,11 @@
 import { ROUTE_TTL_MS } from "../../streams/layout.ts";
 import { type Checkpoint, encodeJson, type Route } from "../../streams/records.ts";
-import { routeKey } from "../../streams/subjects.ts";
+import { partitionKey, routeKey } from "../../streams/subjects.ts";
 import type { Appender } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
-import { KeyWriter, type WriteFailure } from "./key-writer.ts";
+import { KeyWriter, type Permission, type WriteFailure } from "./key-writer.ts";
 import type { Buckets, StoredPartition } from "./partition-store.ts";
 import { StateFeed } from "./state-feed.ts";
 import { UserDevices } from "./user-devices.ts";
@@ -18,16 +18,14 @@ const REFRESH_SLOTS = DAY_MS / REFRESH_SLOT_MS;
 /** Longer than the bucket keeps it, since clocks differ. */
 const FORGET_OFFLINE_MS = ROUTE_TTL_MS + 60 * 60 * 1_000;
 
-export interface PartitionWritesOptions {
+export interface PartitionWritesOptions extends Permission {
   partition: number;
   /** The projector's id. */
   id: string;
   clock: Clock;
-  /** For stream HF_STATE. */
-  appender: Appender;
+  /** For stream HF_STATE, and nothing else. */
+  state: Appender;
   buckets: Buckets;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
   /** Nothing may be written any more. */
   failed(why: WriteFailure): void;
 }
@@ -42,23 +40,29 @@ export class PartitionWrites {
   readonly #state: StateFeed;
   readonly #routes: KeyWriter<Route>;
   readonly #users: UserDevices;
-  #checkpoint = { key: "", revision: 0, sequence: 0 };
+  readonly #checkpoints: KeyWriter<Checkpoint>;
+  #checkpointed = 0;
   #checkpointing = false;
   #refreshedSlot = -1;
-  #closed = false;
 
   constructor(options: PartitionWritesOptions) {
-    const { appender, buckets, clock, allowed, failed } = options;
-    const writing = { window: WRITE_WINDOW, allowed, failed };
+    const { state, buckets, clock, allowed, confirmed, failed } = options;
+    const writing = { window: WRITE_WINDOW, clock, allowed, confirmed, failed };
     this.#options = options;
-    this.#state = new StateFeed(appender);
+    this.#state = new StateFeed(state);
     this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
       encode: encodeJson,
       shared: false,
     });
-    this.#users = new UserDevices({ ...writing, bucket: buckets.user, clock });
+    this.#users = new UserDevices({ ...writing, bucket: buckets.user });
+    this.#checkpoints = new KeyWriter<Checkpoint>({
+      ...writing,
+      bucket: buckets.checkpoint,
+      encode: encodeJson,
+      shared: false,
+    });
   }
 
   /** Writes that are not yet acknowledged. */
@@ -73,13 +77,13 @@ export class PartitionWrites {
 
   /** Where the checkpoint stands. */
   get checkpointed(): number {
-    return this.#checkpoint.sequence;
+    return this.#checkpointed;
   }
 
   /** What is stored now, to be replaced by what follows. */
   loaded({ checkpoint, table, routes, users }: StoredPartition): void {
-    const { key, revision } = checkpoint;
-    this.#checkpoint = { key, revision, sequence: table.position };
+    this.#checkpoints.known(checkpoint.key, checkpoint.revision, checkpoint.value);
+    this.#checkpointed = table.position;
     for (const { key, revision, value } of routes) this.#routes.known(key, revision, value);
     for (const { key, revision, value } of users) this.#users.known(key, revision, value);
   }
@@ -117,26 +121,29 @@ export class PartitionWrites {
   moveCheckpoint(to: Omit<Checkpoint, "owner">, moved: () => void): void {
     this.#checkpointing = true;
     this.#stored(() => {
-      const { id, buckets, allowed, failed } = this.#options;
-      if (!allowed()) return failed("lease");
-      const { key, revision } = this.#checkpoint;
-      const value: Checkpoint = { ...to, owner: id };
-      buckets.checkpoint.put(key, encodeJson(value), revision, (outcome) => {
-        if (this.#closed) return;
-        if (outcome.kind !== "stored") return failed(outcome.kind);
-        this.#checkpoint = { key, revision: outcome.revision, sequence: to.sequence };
+      const { id, partition } = this.#options;
+      this.#checkpoints.put(partitionKey(partition), { ...to, owner: id });
+      this.#checkpoints.flushed(() => {
+        this.#checkpointed = to.sequence;
         this.#checkpointing = false;
         moved();
       });
     });
   }
 
+  /** Writes what waited for permission. */
+  resume(): void {
+    this.#routes.resume();
+    this.#users.resume();
+    this.#checkpoints.resume();
+  }
+
   /** Nothing is written any more. */
   close(): void {
-    this.#closed = true;
     this.#state.close();
     this.#routes.close();
     this.#users.close();
+    this.#checkpoints.close();
   }
 
   /** Behind what was told before, since the route may tell of it too. */

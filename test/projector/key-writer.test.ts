@@ -1,13 +1,17 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { PutOutcome } from "../../internal/bus/contract.ts";
+import type { Entry, PutOutcome } from "../../internal/bus/contract.ts";
 import { KeyWriter, type WriteFailure } from "../../internal/projector/key-writer.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
 
 /** A bucket whose answers wait until they are let through. */
 class SlowBucket extends MemoryBucket {
   readonly sent: string[] = [];
   #answers: (() => void)[] = [];
-  lost = false;
+  /** Nobody hears what became of a put: it was stored, or it was not. */
+  lost: "answers" | "puts" | undefined;
+  /** Nobody answers questions either. */
+  away = false;
 
   override put(
     key: string,
@@ -16,9 +20,17 @@ class SlowBucket extends MemoryBucket {
     done: (outcome: PutOutcome) => void,
   ): void {
     this.sent.push(`${key}=${Buffer.from(value)}`);
+    if (this.lost === "puts") {
+      this.#answers.push(() => done({ kind: "unknown" }));
+      return;
+    }
     super.put(key, value, expected, (outcome) => {
       this.#answers.push(() => done(this.lost ? { kind: "unknown" } : outcome));
     });
+  }
+
+  override latest(key: string): Promise<Entry | undefined> {
+    return this.away ? Promise.reject(new Error("no leader")) : super.latest(key);
   }
 
   /** Lets the answers through that are there by now, and what follows from them. */
@@ -47,7 +59,9 @@ class SlowBucket extends MemoryBucket {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 let bucket: SlowBucket;
+let clock: VirtualClock;
 let allowed: boolean;
+let confirmed: boolean;
 let failures: WriteFailure[];
 let writer: KeyWriter<string>;
 
@@ -57,14 +71,18 @@ function newWriter({ window = 10, shared = false } = {}): KeyWriter<string> {
     window,
     shared,
     encode: (text) => Buffer.from(text),
+    clock,
     allowed: () => allowed,
+    confirmed: async () => confirmed,
     failed: (why) => failures.push(why),
   });
 }
 
 beforeEach(() => {
   bucket = new SlowBucket();
+  clock = new VirtualClock();
   allowed = true;
+  confirmed = true;
   failures = [];
   writer = newWriter();
 });
@@ -158,16 +176,62 @@ describe("fencing", () => {
     expect([bucket.text("k"), failures]).toEqual(["mine", []]);
   });
 
-  test("without the lease nothing is sent", () => {
+  test("without permission nothing is sent, and all of it when there is permission again", async () => {
     allowed = false;
-    writer.put("k", "x");
-    expect([bucket.sent, failures]).toEqual([[], ["lease"]]);
+    writer.put("k", "1");
+    writer.put("k", "2");
+    expect([bucket.sent, failures]).toEqual([[], []]);
+    allowed = true;
+    writer.resume();
+    await bucket.answer();
+    expect([bucket.text("k"), writer.backlog]).toEqual(["2", 0]);
+  });
+});
+
+describe("a broker that does not answer, as during an election", () => {
+  test("does not end the writer: what was not stored is written again", async () => {
+    bucket.lost = "puts";
+    bucket.away = true;
+    writer.put("k", "1");
+    await bucket.answer();
+    clock.advance(9_000);
+    await turn();
+    expect([bucket.text("k"), writer.backlog, failures]).toEqual(["", 1, []]);
+    bucket.lost = undefined;
+    bucket.away = false;
+    clock.advance(1_000);
+    await turn();
+    await bucket.answer();
+    expect([bucket.text("k"), writer.backlog, failures]).toEqual(["1", 0, []]);
   });
 
-  test("an unknown outcome ends the writer, since its revisions may be wrong", async () => {
-    bucket.lost = true;
-    writer.put("k", "x");
+  test("and had stored the put all the same is believed, and written over by what follows", async () => {
+    bucket.lost = "answers";
+    writer.put("k", "1");
+    writer.put("k", "2");
     await bucket.answer();
-    expect(failures).toEqual(["unknown"]);
+    bucket.lost = undefined;
+    await bucket.answer();
+    expect([bucket.sent, bucket.text("k"), failures]).toEqual([["k=1", "k=2"], "2", []]);
+  });
+
+  test("does not hide that somebody else has written the key meanwhile", async () => {
+    bucket.lost = "puts";
+    writer.put("k", "mine");
+    await turn();
+    bucket.lost = undefined;
+    await bucket.overwrite("k", "theirs");
+    await bucket.answer();
+    expect([bucket.text("k"), failures]).toEqual(["theirs", ["conflict"]]);
+  });
+
+  test("leaves a writer that is not the owner any more with nothing to write", async () => {
+    bucket.lost = "puts";
+    confirmed = false;
+    writer.put("k", "mine");
+    await bucket.answer();
+    clock.advance(10_000);
+    await bucket.answer();
+    expect([bucket.sent, failures]).toEqual([["k=mine"], []]);
   });
 });

@@ -34,7 +34,7 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
     id: "p1",
     clock,
     log: quietLogger,
-    appender: new FakeAppender(),
+    state: new FakeAppender(),
     reader: {
       read(_partition, _after, handler) {
         log.push(handler);
@@ -45,7 +45,6 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
     buckets: {
       route: new MemoryBucket(),
       user: new MemoryBucket(),
-      lease: new MemoryBucket(),
       checkpoint: new MemoryBucket(),
     },
     delivery: {
@@ -60,6 +59,7 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
     messages,
     fromStart: false,
     allowed: () => true,
+    confirmed: async () => true,
     failed() {},
   });
   await owner.start();
@@ -82,7 +82,7 @@ function acceptedRecord(expiresAtMs: number): Uint8Array {
   );
 }
 
-test("an owner that loses its lease while it waits for the mailbox to hand over does not wait for ever", async () => {
+test("an owner that loses its partition while it waits for the mailbox to hand over does not wait for ever", async () => {
   const clock = new VirtualClock();
   const mailbox = silentMailbox();
   const { owner, log } = await startOwner(mailbox, clock);

@@ -14,6 +14,10 @@ export class MemoryBucket implements Bucket {
     return this.entries.get(key);
   }
 
+  latest(key: string): Promise<Entry | undefined> {
+    return this.get(key);
+  }
+
   async getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
     return Promise.all(keys.map((key) => this.get(key)));
   }

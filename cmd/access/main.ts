@@ -6,6 +6,7 @@ import { createAccessNode } from "../../internal/access/service.ts";
 import { TokenVerifier } from "../../internal/auth/tokens.ts";
 import { NatsChannelHistory } from "../../internal/bus/channel-history.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
+import { NatsNodeDeaths } from "../../internal/bus/node-deaths.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import type { Config } from "../../internal/config/options.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
@@ -54,6 +55,7 @@ async function runNode(context: RoleContext): Promise<Running> {
               appender: logAppender,
               messages,
               link: connection.link,
+              deaths: new NatsNodeDeaths(connection, deployment.logStreams),
               isolatedAfterMs: config.isolationSeconds * 1_000,
               status,
               events,
@@ -64,7 +66,7 @@ async function runNode(context: RoleContext): Promise<Running> {
       metrics,
     }),
   );
-  exposeAccessMetrics(registry, metrics, () => logAppender.backlog);
+  exposeAccessMetrics(registry, metrics, { logAppender, doorway: node.doorway });
   exposeBusinesses(registry, node);
   for (const { protocol, url } of node.listeners) {
     announceListening(log, { transport: protocol, address: url });

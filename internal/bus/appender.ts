@@ -55,6 +55,8 @@ interface Message {
   readonly stored: Stored | undefined;
   readonly refused: AppendOptions["refused"];
   readonly first: First | undefined;
+  /** When it was appended, in monotonic ms. */
+  readonly atMs: number;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
   duplicate: boolean;
@@ -117,11 +119,27 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     return this.#window.backlog;
   }
 
+  get oldestAgeMs(): number {
+    const { oldest } = this.#window;
+    return oldest === undefined ? 0 : this.#clock.monotonic() - oldest.atMs;
+  }
+
   append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, first: undefined });
+    const atMs = this.#clock.monotonic();
+    this.#add({
+      ...UNSENT,
+      atMs,
+      subject,
+      payload,
+      size,
+      headers,
+      stored,
+      refused,
+      first: undefined,
+    });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -132,6 +150,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     condition.set(APPEND_ID_HEADER, id);
     this.#add({
       ...UNSENT,
+      atMs: this.#clock.monotonic(),
       subject,
       payload,
       size,

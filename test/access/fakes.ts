@@ -29,6 +29,7 @@ export type LogEntry =
 export class FakeLog implements ConnectionLog {
   incarnation = "test-1";
   serving = true;
+  oldestAgeMs = 0;
   holding = false;
   readonly entries: LogEntry[] = [];
   readonly events: ConnectionLogEvents;
@@ -114,6 +115,7 @@ export const fakeVerifier: TokenVerifier = {
 export class FakeAppender implements Appender {
   ready = true;
   backlog = 0;
+  readonly oldestAgeMs = 0;
   holding = false;
   readonly appended: { subject: string; payload: Uint8Array }[] = [];
   #unstored: (() => void)[] = [];

@@ -125,6 +125,8 @@ export class FakeAppender implements Appender {
     return this.#waiting.length;
   }
 
+  readonly oldestAgeMs = 0;
+
   hold(): void {}
   release(): void {}
   discard(): void {}
@@ -171,6 +173,8 @@ export class FakeLogAppender implements Appender {
   get backlog(): number {
     return 0;
   }
+
+  readonly oldestAgeMs = 0;
 
   hold(): void {}
   release(): void {}

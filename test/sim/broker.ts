@@ -85,13 +85,23 @@ export class Broker {
     return sequence;
   }
 
-  /** True if it is the first record of its subject, also when told so for the second time. */
+  /**
+   * True if it is the first record of its subject, also when told so for the second time. Who listens
+   * on the subject hears of it in any case, as of every message.
+   */
   appendFirst(subject: string, data: Uint8Array, messageId: string): boolean {
+    this.#pass(subject, data, { replyTo: undefined, noResponders: false });
     if (this.#messageIds.has(messageId)) return true;
     if (this.#bySubject.has(subject)) return false;
     this.#messageIds.add(messageId);
     this.append(subject, data);
     return true;
+  }
+
+  /** Whether the log has a record on a subject like this. */
+  hasStored(filter: string): boolean {
+    const tokens = filter.split(".");
+    return [...this.#bySubject.keys()].some((subject) => matches(tokens, subject));
   }
 
   /** Into a stream besides the log, unless it has a message of this id. True if it had. */

@@ -7,6 +7,7 @@ import type {
   LogHandler,
   LogReader,
   Messages,
+  NodeDeaths,
   PutOutcome,
   Received,
   Stored,
@@ -14,6 +15,7 @@ import type {
 } from "../../internal/bus/contract.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { BucketName } from "../../streams/layout.ts";
+import { nodeDownFilter } from "../../streams/subjects.ts";
 import { type Broker, matches, type Reader, type Subscriber, type Watcher } from "./broker.ts";
 import type { SimConnection } from "./connection.ts";
 
@@ -21,6 +23,8 @@ const WINDOW = 64;
 const MAX_BACKLOG = 1_000;
 
 interface Appended {
+  /** When it was appended. */
+  at: number;
   /** What happens at the broker; what it returns happens when the answer arrives. */
   store: (broker: Broker) => () => void;
   sent: boolean;
@@ -48,6 +52,11 @@ export class SimAppender implements Appender {
 
   get backlog(): number {
     return this.#queue.length;
+  }
+
+  get oldestAgeMs(): number {
+    const [oldest] = this.#queue;
+    return oldest === undefined ? 0 : this.#connection.process.world.now - oldest.at;
   }
 
   /** With a Nats-Msg-Id it goes into a stream besides the log. */
@@ -86,7 +95,7 @@ export class SimAppender implements Appender {
   }
 
   #add(store: Appended["store"]): void {
-    this.#queue.push({ store, sent: false, done: false });
+    this.#queue.push({ at: this.#connection.process.world.now, store, sent: false, done: false });
     this.#pump();
   }
 
@@ -156,6 +165,19 @@ export class SimLogReader implements LogReader {
   lastSequence(partition: number): Promise<number> {
     const { broker } = this.#connection;
     return this.#connection.ask(() => broker.partitions[partition]!.at(-1)?.sequence ?? 0);
+  }
+}
+
+export class SimNodeDeaths implements NodeDeaths {
+  readonly #connection: SimConnection;
+
+  constructor(connection: SimConnection) {
+    this.#connection = connection;
+  }
+
+  isDead(incarnation: string): Promise<boolean> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => broker.hasStored(nodeDownFilter(incarnation)));
   }
 }
 

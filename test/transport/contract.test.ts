@@ -6,6 +6,7 @@ import { systemClock } from "../../internal/clock/clock.ts";
 import { Wheel } from "../../internal/clock/wheel.ts";
 import type { SilentEnd } from "../../internal/status/close.ts";
 import { Admission, type AdmissionLimits } from "../../internal/transport/admission.ts";
+import { Doorway } from "../../internal/transport/doorway.ts";
 import { listenTcp } from "../../internal/transport/tcp.ts";
 import type { Listener, Transport, TransportHandlers } from "../../internal/transport/transport.ts";
 import { listenWebSocket } from "../../internal/transport/ws.ts";
@@ -78,6 +79,7 @@ const left = (room: string) =>
 describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) => {
   let wheel: Wheel;
   let admission: Admission;
+  let doorway: Doorway;
   let listener: Listener;
   let peers: Peer[];
   let clients: TestClient[];
@@ -87,6 +89,7 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
   async function listen(limits: Partial<AdmissionLimits> = {}, patience = PATIENT): Promise<void> {
     wheel = new Wheel(systemClock, { tickMs: 10 });
     admission = new Admission(systemClock, limits);
+    doorway = new Doorway(systemClock, Math.random);
     peers = [];
     clients = [];
     listener = await listenAt(address, patience);
@@ -100,7 +103,9 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
       maxFrameBytes: MAX_FRAME,
       origins: [],
       admission,
+      doorway,
       wheel,
+      goodbye: (afterMs: number) => Buffer.from(`\0\0\0\x01${afterMs > 0 ? "later" : "now"}`),
     };
     const accept = (transport: Transport) => {
       const peer = new Peer(transport);

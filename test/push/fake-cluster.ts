@@ -20,6 +20,7 @@ import {
   DeliverAnswerSchema,
   DeliverSchema,
   type Order,
+  OrderAnswerSchema,
   OrderSchema,
   PartitionAnswerSchema,
   PartitionQuerySchema,
@@ -76,6 +77,15 @@ export class FakeNode {
 
   texts(): string[] {
     return this.delivered.map(({ message }) => String(message.payload.value));
+  }
+
+  /** False for a connection that it does not have. */
+  obey(order: Order): boolean {
+    const { body } = order;
+    const named = body.case === "kick" || body.case === "setRooms";
+    if (named && !this.connections.has(body.value.connection)) return false;
+    this.orders.push(order);
+    return true;
   }
 
   take(data: Uint8Array, lane: PushLane): Uint8Array {
@@ -268,9 +278,10 @@ export class FakeCluster<G extends Ground = Ground> {
       messages.subscribe(nodePushSubject(incarnation, lane), (message) =>
         message.respond(node.take(message.data, lane)),
       );
-    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), ({ data }) =>
-      node.orders.push(fromBinary(OrderSchema, data)),
-    );
+    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), (message) => {
+      const taken = node.obey(fromBinary(OrderSchema, message.data));
+      message.respond(toBinary(OrderAnswerSchema, create(OrderAnswerSchema, { taken })));
+    });
     this.#nodes.set(node, [
       take(this.ground.messages, "lo"),
       take(this.ground.highMessages, "hi"),

@@ -36,7 +36,7 @@ const LEAST_PER_SECOND = 50;
 const RATE_MS = 3_000;
 
 export class Door {
-  #limit = FIRST_LIMIT;
+  #limit: number;
   /** Let in and not gone, and those of them that are not coming in any more. */
   #inside = 0;
   #through = 0;
@@ -46,6 +46,10 @@ export class Door {
   #above = 0;
   #welcomed = 0;
   #perSecond = LEAST_PER_SECOND;
+
+  constructor(firstLimit = FIRST_LIMIT) {
+    this.#limit = firstLimit;
+  }
 
   /** Those let in and not through yet. */
   get coming(): number {

@@ -10,6 +10,12 @@ import { Parking } from "./parking.ts";
  */
 const PARKING = { most: 4_096, longestMs: 3_000 };
 
+export interface DoorwayLimits {
+  /** How many may be coming in at once, at first. */
+  coming?: number;
+  parking?: { most: number; longestMs: number };
+}
+
 /** What becomes of the bare sockets of one listener. */
 export interface Reception {
   letIn(socket: Socket): void;
@@ -19,15 +25,17 @@ export interface Reception {
 
 /** Lets connections in as the door allows, parks the others, and tells those it turns away when to come back. */
 export class Doorway {
-  readonly #door = new Door();
+  readonly #door: Door;
   readonly #slots = new SlotClock();
-  readonly #parking = new Parking<{ socket: Socket; reception: Reception }>(PARKING);
+  readonly #parking: Parking<{ socket: Socket; reception: Reception }>;
   readonly #clock: Clock;
   readonly #random: Random;
   #sampledAt: number;
   #turnedAway = 0;
 
-  constructor(clock: Clock, random: Random) {
+  constructor(clock: Clock, random: Random, limits: DoorwayLimits = {}) {
+    this.#door = new Door(limits.coming);
+    this.#parking = new Parking(limits.parking ?? PARKING);
     this.#clock = clock;
     this.#random = random;
     this.#sampledAt = clock.monotonic();
@@ -109,10 +117,10 @@ export class Doorway {
     const elapsedMs = Math.max(1, now - this.#sampledAt);
     this.#sampledAt = now;
     this.#door.sample({ ...measures, loopLateMs: elapsedMs - SAMPLE_MS }, elapsedMs);
-    this.#callIn();
     for (let one = this.#parking.expired(now); one; one = this.#parking.expired(now)) {
       this.#turnAway(one);
     }
+    this.#callIn();
   }
 
   /** Turns away all who wait. */

@@ -23,19 +23,24 @@ export async function runUntilSignal(name: string, config: Config, run: Role): P
   });
 
   const context = { config, log, registry: createRegistry(), signal };
+  // From the moment it is asked to: a role that waits for something at its start must end too.
+  signal.addEventListener("abort", () => endAfterDeadline(log), { once: true });
   const running = await run(context);
   const metrics = await serveMetrics(forRole(name, context), () => running.ready());
   if (!signal.aborted) {
     await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
   }
-  setTimeout(() => {
-    log.error("could not stop in time");
-    process.exit(1);
-  }, STOP_DEADLINE_MS).unref();
   await running[Symbol.asyncDispose]();
   await metrics[Symbol.asyncDispose]();
   log.info("stopped");
   process.exit(0);
+}
+
+function endAfterDeadline(log: Logger): void {
+  setTimeout(() => {
+    log.error("could not stop in time");
+    process.exit(1);
+  }, STOP_DEADLINE_MS).unref();
 }
 
 function stopSignal(log: Logger): AbortSignal {

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { setPriority } from "node:os";
 import type { AccessConfig } from "../../internal/access/config.ts";
 import { NodeLog } from "../../internal/access/log/node-log.ts";
 import { newAccessMetrics } from "../../internal/access/metrics.ts";
@@ -18,10 +19,27 @@ import { exposeAccessMetrics, exposeBusinesses } from "./metrics.ts";
 import { defaultNodeName } from "./node-name.ts";
 import { runWorkers } from "./workers.ts";
 
+/** A third of the CPU of a process beside it, when both want all. */
+const NICE = 5;
+
 /** One access node, or with `--workers` several processes that share the ports. */
 export function runAccess(context: RoleContext): Promise<Running> {
   const role = forRole("access", context);
   return role.config.workers > 1 ? runWorkers(role) : runNode(role);
+}
+
+/**
+ * The same as the process's only role, at a lower priority than projectors and nats-server beside it. When
+ * more clients come than can be served, accepting and refusing them takes all the CPU that it is given,
+ * and what would let them in, the log and its fold, must not starve for that. Workers inherit it.
+ */
+export function runAccessAlone(context: RoleContext): Promise<Running> {
+  try {
+    setPriority(NICE);
+  } catch {
+    // A platform or a sandbox without priorities: all are equal, as before.
+  }
+  return runAccess(context);
 }
 
 async function runNode(context: RoleContext): Promise<Running> {

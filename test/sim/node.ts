@@ -74,6 +74,8 @@ export class SimNode {
   readonly appender: SimAppender;
   readonly sessions = new Map<number, SimSession>();
   readonly incarnations: string[] = [];
+  /** How often it has sent its clients elsewhere, because it was alone. */
+  isolations = 0;
   #counter = 0;
 
   constructor(name: string, broker: Broker, partitions: number, events: NodeEvents) {
@@ -93,6 +95,7 @@ export class SimNode {
         return true;
       },
       isolated: () => {
+        this.isolations += 1;
         for (const session of [...this.sessions.values()]) this.close(session, "isolated");
       },
       reunited: () => {},

@@ -152,8 +152,11 @@ export async function createAccessNode(options: {
   started.defer(async () => {
     state.draining = true;
     doorway.close();
-    await Promise.race([gateway.endAll("going-away"), pause(STOP_STEP_MS)]);
-    await within(STOP_STEP_MS, () => admission.connections === 0);
+    let ended = false;
+    void gateway.endAll("going-away").then(() => {
+      ended = true;
+    });
+    await within(STOP_STEP_MS, () => ended && admission.connections === 0);
     await Promise.race([log.settled(), pause(STOP_STEP_MS)]);
   });
   for (const listening of listenersOf(config, { admission, doorway, wheel }, accept)) {

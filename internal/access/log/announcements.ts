@@ -73,7 +73,7 @@ export class Announcements {
     this.#due.delete(partition);
     const { open, records, clock, sliceMs, stored } = this.#options;
     const connections = open[partition];
-    if (connections === undefined) return;
+    if (connections === undefined) throw new RangeError(`there is no partition ${partition}`);
     const current: Current = { partition, told: new Set(), later: [] };
     this.#current = current;
     const written = records.announced(partition, connections, () => {

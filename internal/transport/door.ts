@@ -36,8 +36,10 @@ const DECREASE = 0.7;
 /** So many too many are inside before logins are turned away for whom most of the work is done. */
 const LENIENCE = 64;
 
-/** Before it was seen to do more: what any machine does. */
-const LEAST_PER_SECOND = 50;
+/** Before anything is known: who comes back too early costs little, who comes too late is missed. */
+const FIRST_PER_SECOND = 1_000;
+/** Also while it welcomes nobody: then it is about to again. */
+const LEAST_PER_SECOND = 20;
 /** Over so long the rate of welcomes is averaged. */
 const RATE_MS = 3_000;
 
@@ -51,7 +53,7 @@ export class Door {
   /** Samples above a target since the last one that was not. */
   #above = 0;
   #welcomed = 0;
-  #perSecond = LEAST_PER_SECOND;
+  #perSecond = FIRST_PER_SECOND;
 
   constructor(firstLimit = FIRST_LIMIT) {
     this.#limit = firstLimit;

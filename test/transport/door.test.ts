@@ -86,10 +86,10 @@ describe("the door", () => {
         sample(door, measures);
       }
     };
-    for (let i = 0; i < 20; i++) second(800, GOOD);
-    expect(door.perSecond).toBeCloseTo(800, -1);
+    for (let i = 0; i < 20; i++) second(1_800, GOOD);
+    expect(door.perSecond).toBeCloseTo(1_800, -1);
     for (let i = 0; i < 60; i++) second(0, GOOD);
-    expect(door.perSecond).toBeCloseTo(800, -1);
+    expect(door.perSecond).toBeCloseTo(1_800, -1);
     for (let i = 0; i < 20; i++) second(200, BAD);
     expect(door.perSecond).toBeCloseTo(200, -1);
   });

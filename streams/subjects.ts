@@ -24,6 +24,11 @@ export function logMarkSubject(partition: number): string {
 /** Which incarnations are over, in all the partitions of a stream. */
 export const NODE_DOWNS_FILTER = "hf.log.*.node-down.*";
 
+/** The records, one in each partition, that say this incarnation is over. */
+export function nodeDownFilter(incarnation: string): string {
+  return `hf.log.*.node-down.${toToken(incarnation)}`;
+}
+
 /** Every record of one partition. */
 export function logPartitionFilter(partition: number): string {
   return `hf.log.${partition}.>`;
@@ -44,27 +49,12 @@ export function nodeControlSubject(incarnation: string): string {
 /** An order to every node. */
 export const ALL_NODES_SUBJECT = "hf.nodes.ctl";
 
-/** Heartbeats of access nodes, sent as requests. */
+/** Heartbeats of access nodes. */
 export function nodeBeatSubject(incarnation: string): string {
   return `hf.node.${toToken(incarnation)}.beat`;
 }
 
 export const NODE_BEATS_FILTER = "hf.node.*.beat";
-
-/** Where the answers to one heartbeat go. The number tells which one, so that a late answer is known as late. */
-export function beatAnswerSubject(incarnation: string, beat: number): string {
-  return `hf.node.${toToken(incarnation)}.answer.${beat}`;
-}
-
-/** The answers to all heartbeats of one node. */
-export function beatAnswersFilter(incarnation: string): string {
-  return `hf.node.${toToken(incarnation)}.answer.*`;
-}
-
-/** The number of the heartbeat that an answer on this subject belongs to. */
-export function beatOfAnswer(subject: string): number {
-  return Number(subject.slice(subject.lastIndexOf(".") + 1));
-}
 
 /** Heartbeats of projectors. */
 export const PROJECTOR_BEAT_SUBJECT = "hf.projector.beat";

@@ -26,6 +26,8 @@ export interface Appender {
   readonly ready: boolean;
   /** Messages not yet stored. */
   readonly backlog: number;
+  /** For how long the oldest of them has been waiting, 0 when there is none. */
+  readonly oldestAgeMs: number;
   /** Sends nothing until `release`; appends are kept. */
   hold(): void;
   release(): void;
@@ -58,6 +60,15 @@ export interface LogReader {
   read(partition: number, after: number, handler: LogHandler): Subscription;
   /** The sequence of the newest record of the partition, 0 when there is none. */
   lastSequence(partition: number): Promise<number>;
+}
+
+/** Which access nodes the log says are over. */
+export interface NodeDeaths {
+  /**
+   * Whether the log holds a record that says so in any partition. Asks the leaders, since a copy may
+   * be behind. Rejects when one does not answer.
+   */
+  isDead(incarnation: string): Promise<boolean>;
 }
 
 export interface LogHandler {

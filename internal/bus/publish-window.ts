@@ -87,6 +87,11 @@ export class PublishWindow<T extends { readonly size: number }> {
     return this.#offset + this.#slots.length - this.#head;
   }
 
+  /** The first message that is not settled. */
+  get oldest(): T | undefined {
+    return this.#slots[this.#head - this.#offset]?.message;
+  }
+
   get inFlight(): number {
     return this.#next - this.#head;
   }

@@ -20,6 +20,7 @@ import {
   DeliverAnswerSchema,
   DeliverSchema,
   type Order,
+  OrderAnswerSchema,
   OrderSchema,
   PartitionAnswerSchema,
   PartitionQuerySchema,
@@ -78,6 +79,15 @@ export class FakeNode {
     return this.delivered.map(({ message }) => String(message.payload.value));
   }
 
+  /** False for a connection that it does not have. */
+  obey(order: Order): boolean {
+    const { body } = order;
+    const named = body.case === "kick" || body.case === "setRooms";
+    if (named && !this.connections.has(body.value.connection)) return false;
+    this.orders.push(order);
+    return true;
+  }
+
   take(data: Uint8Array, lane: PushLane): Uint8Array {
     const { connections, frame, twin } = fromBinary(DeliverSchema, data);
     const isSecond = twin !== 0n && this.#twins.has(twin);
@@ -125,6 +135,8 @@ export class FakeAppender implements Appender {
     return this.#waiting.length;
   }
 
+  readonly oldestAgeMs = 0;
+
   hold(): void {}
   release(): void {}
   discard(): void {}
@@ -171,6 +183,8 @@ export class FakeLogAppender implements Appender {
   get backlog(): number {
     return 0;
   }
+
+  readonly oldestAgeMs = 0;
 
   hold(): void {}
   release(): void {}
@@ -267,9 +281,10 @@ export class FakeCluster<G extends Ground = Ground> {
       messages.subscribe(nodePushSubject(incarnation, lane), (message) =>
         message.respond(node.take(message.data, lane)),
       );
-    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), ({ data }) =>
-      node.orders.push(fromBinary(OrderSchema, data)),
-    );
+    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), (message) => {
+      const taken = node.obey(fromBinary(OrderSchema, message.data));
+      message.respond(toBinary(OrderAnswerSchema, create(OrderAnswerSchema, { taken })));
+    });
     this.#nodes.set(node, [
       take(this.ground.messages, "lo"),
       take(this.ground.highMessages, "hi"),

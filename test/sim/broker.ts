@@ -117,8 +117,12 @@ export class Broker {
     return { kind: "stored", sequence: this.append(subject, data), duplicate: false };
   }
 
-  /** Only as the first record of its subject; whose it is, is known for good. */
+  /**
+   * Only as the first record of its subject; whose it is, is known for good. Who listens on the
+   * subject hears of it in any case, as of every message.
+   */
   appendFirst(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
+    this.#pass(subject, data, { replyTo: undefined, noResponders: false });
     if (this.#rejects) return { kind: "rejected" };
     const known = this.#messageIds.get(messageId);
     if (known !== undefined) return { kind: "stored", sequence: known.sequence, duplicate: true };
@@ -126,6 +130,12 @@ export class Broker {
     const sequence = this.append(subject, data);
     this.#messageIds.set(messageId, { at: this.world.now, sequence });
     return { kind: "stored", sequence, duplicate: false };
+  }
+
+  /** Whether the log has a record on a subject like this. */
+  hasStored(filter: string): boolean {
+    const tokens = filter.split(".");
+    return [...this.#bySubject.keys()].some((subject) => matches(tokens, subject));
   }
 
   /** Into a stream besides the log, unless it has a message of this id. */

@@ -7,6 +7,7 @@ import type {
   LogHandler,
   LogReader,
   Messages,
+  NodeDeaths,
   PutOutcome,
   Received,
   Stored,
@@ -20,6 +21,7 @@ import {
 } from "../../internal/bus/publish-window.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { BucketName } from "../../streams/layout.ts";
+import { nodeDownFilter } from "../../streams/subjects.ts";
 import {
   type Broker,
   matches,
@@ -41,6 +43,8 @@ const PATIENCE_TICKS = 5;
 const RETRY_MS = 100;
 
 interface Appended {
+  /** When it was appended, by the world's time. */
+  readonly at: number;
   readonly size: number;
   /** What happens at the broker, and what is called with that when the answer has come. */
   store(broker: Broker): StoreOutcome;
@@ -81,6 +85,11 @@ export class SimAppender implements Appender {
     return this.#window.backlog;
   }
 
+  get oldestAgeMs(): number {
+    const { oldest } = this.#window;
+    return oldest === undefined ? 0 : this.#connection.process.world.now - oldest.at;
+  }
+
   /** With a Nats-Msg-Id it goes into a stream besides the log. */
   append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const messageId = options?.headers?.["Nats-Msg-Id"];
@@ -119,7 +128,8 @@ export class SimAppender implements Appender {
   }
 
   #add(size: number, store: Appended["store"], settled: Appended["settled"]): void {
-    this.#window.add({ size, store, settled, outcome: undefined });
+    const at = this.#connection.process.world.now;
+    this.#window.add({ at, size, store, settled, outcome: undefined });
     this.#goOn();
   }
 
@@ -196,6 +206,19 @@ export class SimLogReader implements LogReader {
   lastSequence(partition: number): Promise<number> {
     const { broker } = this.#connection;
     return this.#connection.ask(() => broker.partitions[partition]!.at(-1)?.sequence ?? 0);
+  }
+}
+
+export class SimNodeDeaths implements NodeDeaths {
+  readonly #connection: SimConnection;
+
+  constructor(connection: SimConnection) {
+    this.#connection = connection;
+  }
+
+  isDead(incarnation: string): Promise<boolean> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => broker.hasStored(nodeDownFilter(incarnation)));
   }
 }
 

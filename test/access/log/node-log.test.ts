@@ -340,6 +340,7 @@ describe("a node that cannot know whether it is alive", () => {
     log.opened(connectionOf(1), () => {
       welcomed = true;
     });
+    clock.advance(0);
     clock.stall(20_000);
     appender.storeAll();
     expect(welcomed).toBe(false);
@@ -450,6 +451,7 @@ describe("an announcement in slices", () => {
     await pass(1);
     connections = [1, 2, 3].map((counter) => connectionOf(counter));
     for (const connection of connections) sliced.opened(connection, () => {});
+    clock.advance(0);
     appender.stored.length = 0;
     messages.publish(nodeControlSubject(sliced.incarnation), announceOrder(0));
     await settled();

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { NatsLogReader } from "../../internal/bus/log-reader.ts";
 import { NatsMailbox } from "../../internal/bus/mailbox.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
@@ -21,6 +22,7 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
       clock: systemClock,
       log: context.log,
       appender: bus.appender("the log"),
+      state: new LinedAppender(bus.appender("connection state")),
       reader: new NatsLogReader(connection, deployment.logStreams),
       buckets: {
         route: bus.bucket("hf_route"),

@@ -1,4 +1,5 @@
 import { Apps } from "../../internal/auth/apps.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { startHttpServer } from "../../internal/http/server.ts";
@@ -37,7 +38,7 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
       businesses: bus.bucket("hf_business"),
     },
     roomAppender: bus.appender("room messages"),
-    logAppender: bus.appender("must-arrive messages"),
+    logAppender: new LinedAppender(bus.appender("must-arrive messages")),
     receipts: new NatsReceipts(bus.connection, bus.appender("receipts")),
     mailboxes: started.use(
       await FullMailboxes.follow(bus.bucket("hf_full"), bus.deployment.partitions),

@@ -55,6 +55,7 @@ interface Message {
   readonly stored: Stored | undefined;
   readonly refused: AppendOptions["refused"];
   readonly first: First | undefined;
+  readonly owner: object | undefined;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
   duplicate: boolean;
@@ -121,7 +122,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, first: undefined });
+    const owner = options?.owner;
+    const first = undefined;
+    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, owner, first });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -138,6 +141,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
       headers: condition,
       stored: undefined,
       refused: undefined,
+      owner: undefined,
       first: { id, done },
     });
   }
@@ -153,6 +157,15 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   discard(): void {
     this.#window.discard();
+  }
+
+  /**
+   * Sends nothing (again) that was appended with this `owner`, and tells it nothing. What is on its way
+   * may still be stored.
+   */
+  forget(owner: object): void {
+    this.#window.forget((message) => message.owner === owner);
+    this.#send();
   }
 
   /** Ends it; what is not stored by now may never be. */

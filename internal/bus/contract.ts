@@ -41,6 +41,30 @@ export interface AppendOptions {
   headers?: Readonly<Record<string, string>>;
   /** Called instead of `stored` when the message will not be taken: `invalid` if it is too large, `exhausted` if its subject is full. */
   refused?: (why: HoldfastError) => void;
+  /** Whose message it is, for `forget`. */
+  owner?: object;
+}
+
+/**
+ * Appends for many keys (devices) and owners (of partitions). Messages of one key are never in flight
+ * together: after a rejection, what was in flight behind it may be stored before it, and the stream
+ * drops the second copy that would put it right when messages carry a Nats-Msg-Id.
+ */
+export interface KeyedAppender {
+  /** In order for each key, as `Appender.append`. */
+  append(
+    key: string,
+    subject: string,
+    payload: Uint8Array,
+    stored: Stored,
+    options: AppendOptions & Required<Pick<AppendOptions, "refused">>,
+  ): void;
+  /** False while more waits than the bound. */
+  readonly ready: boolean;
+  /** Messages not yet stored. */
+  readonly backlog: number;
+  /** Nothing that was appended with this `owner` is sent (again), and it is told nothing. */
+  forget(owner: object): void;
 }
 
 /** Reads the log of one partition in order. */
@@ -50,7 +74,7 @@ export interface LogReader {
    * `lost` is called when order can no longer be given (the log was cut below `after`, the stream
    * was remade); nothing is delivered after it.
    */
-  read(partition: number, after: number, handler: LogHandler): Subscription;
+  read(partition: number, after: number, handler: LogHandler): Reading;
   /** The sequence of the newest record of the partition, 0 when there is none. */
   lastSequence(partition: number): Promise<number>;
 }
@@ -62,6 +86,12 @@ export interface LogHandler {
 
 export interface Subscription {
   stop(): void;
+}
+
+export interface Reading extends Subscription {
+  /** Gives nothing until `resume`. The server stops sending when it has sent a bounded amount. */
+  pause(): void;
+  resume(): void;
 }
 
 /** A key-value bucket whose writes carry the revision they expect to replace. */

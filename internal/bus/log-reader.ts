@@ -2,7 +2,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { logStream } from "../../streams/layout.ts";
 import { logPartitionFilter } from "../../streams/subjects.ts";
 import type { Connection } from "./connect.ts";
-import type { LogHandler, LogReader, Subscription } from "./contract.ts";
+import type { LogHandler, LogReader, Reading } from "./contract.ts";
 import { natsError } from "./nats-errors.ts";
 import { OrderedConsumer } from "./ordered-consumer.ts";
 
@@ -22,7 +22,7 @@ export class NatsLogReader implements LogReader {
     this.#logStreams = logStreams;
   }
 
-  read(partition: number, after: number, handler: LogHandler): Subscription {
+  read(partition: number, after: number, handler: LogHandler): Reading {
     return new OrderedConsumer(
       this.#connection,
       {

@@ -38,6 +38,14 @@ export interface OrderedHandler {
   broken(why: HoldfastError): void;
 }
 
+/** What has come since `pause`. */
+interface Paused {
+  messages: { sequence: number; message: Msg }[];
+  /** Tells the server that it may send on. */
+  pace: (() => void) | undefined;
+  caughtUp: boolean;
+}
+
 const HEARTBEAT_MS = 1_000;
 const SILENCE_MS = 3 * HEARTBEAT_MS;
 const CHECK_MS = 500;
@@ -69,6 +77,7 @@ export class OrderedConsumer {
   #subscription: Subscription | undefined;
   #consumerSequence = 0;
   #heardAt = 0;
+  #paused: Paused | undefined;
   #stopped = false;
 
   constructor(connection: Connection, options: OrderedConsumerOptions, handler: OrderedHandler) {
@@ -85,9 +94,34 @@ export class OrderedConsumer {
     if (connection.link.connected) this.#open();
   }
 
+  /**
+   * Gives nothing until `resume`. What the server sends ahead, a few MiB at the most, waits here; then
+   * it holds the rest back, since it gets no sign that we keep pace.
+   */
+  pause(): void {
+    this.#paused ??= { messages: [], pace: undefined, caughtUp: false };
+  }
+
+  resume(): void {
+    const paused = this.#paused;
+    if (paused === undefined) return;
+    this.#paused = undefined;
+    for (const [index, { sequence, message }] of paused.messages.entries()) {
+      if (this.#stopped) return;
+      this.#give(sequence, message);
+      if (!this.#isPaused()) continue;
+      // The handler has had enough again.
+      this.#paused = { ...paused, messages: paused.messages.slice(index + 1) };
+      return;
+    }
+    paused.pace?.();
+    if (paused.caughtUp) this.#handler.caughtUp?.();
+  }
+
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#paused = undefined;
     this.#close();
     for (const one of this.#owned) one.stop();
   }
@@ -174,8 +208,7 @@ export class OrderedConsumer {
       if (message.headers?.code === STATUS) this.#receiveStatus(message);
       else this.#receiveMessage(message);
     } catch (reason) {
-      const doing = `a message of ${this.#options.stream} was not handled`;
-      this.#connection.events.fault(natsError(doing, reason));
+      this.#fault(reason);
     }
   }
 
@@ -190,14 +223,37 @@ export class OrderedConsumer {
     // A copy of the stream that lags behind lets a new consumer begin where that copy ends.
     if (delivery.sequence > (this.#position ?? 0)) {
       this.#position = delivery.sequence;
-      this.#handler.message(delivery.sequence, message);
+      if (this.#paused === undefined) this.#give(delivery.sequence, message);
+      else this.#paused.messages.push({ sequence: delivery.sequence, message });
     }
-    if (delivery.pending === 0) this.#handler.caughtUp?.();
+    if (delivery.pending === 0) this.#caughtUp();
+  }
+
+  #give(sequence: number, message: Msg): void {
+    try {
+      this.#handler.message(sequence, message);
+    } catch (reason) {
+      this.#fault(reason);
+    }
+  }
+
+  #isPaused(): boolean {
+    return this.#paused !== undefined;
+  }
+
+  #caughtUp(): void {
+    if (this.#paused === undefined) this.#handler.caughtUp?.();
+    else this.#paused.caughtUp = true;
+  }
+
+  #fault(reason: unknown): void {
+    const doing = `a message of ${this.#options.stream} was not handled`;
+    this.#connection.events.fault(natsError(doing, reason));
   }
 
   #receiveStatus(message: Msg): void {
     // Flow control: the server asks for a sign that we keep pace.
-    if (message.reply) message.respond();
+    if (message.reply) this.#keepsPace(() => message.respond());
     else if (message.headers) this.#receiveHeartbeat(message.headers);
   }
 
@@ -210,8 +266,17 @@ export class OrderedConsumer {
     const examined = Number(headers.get("Nats-Last-Stream"));
     this.#position = Math.max(this.#position ?? 0, examined);
     const stalled = headers.get("Nats-Consumer-Stalled");
-    if (stalled) this.#connection.outbound.publish(stalled, new Uint8Array());
-    else this.#handler.caughtUp?.();
+    if (stalled) {
+      this.#keepsPace(() => this.#connection.outbound.publish(stalled, new Uint8Array()));
+    } else {
+      this.#caughtUp();
+    }
+  }
+
+  /** Lets the server send on, when we go on ourselves. */
+  #keepsPace(tell: () => void): void {
+    if (this.#paused === undefined) tell();
+    else this.#paused.pace = tell;
   }
 
   #checkSilence(): void {

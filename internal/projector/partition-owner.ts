@@ -5,7 +5,7 @@ import {
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { partitionQuerySubject } from "../../streams/subjects.ts";
-import type { LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
+import type { LogReader, Messages, Reading, Received, Subscription } from "../bus/contract.ts";
 import type { Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
@@ -28,7 +28,7 @@ const CHECKPOINT_EVERY_MS = 1_000;
 /** Why an owner stopped without being asked to. */
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
 
-export interface PartitionOwnerOptions extends Omit<PartitionWritesOptions, "failed"> {
+export interface PartitionOwnerOptions extends Omit<PartitionWritesOptions, "failed" | "room"> {
   log: Pick<Logger, "info" | "warn">;
   reader: LogReader;
   delivery: DeliveryShare;
@@ -60,7 +60,7 @@ export class PartitionOwner {
   #table = new RouteTable();
   /** What the checkpoint said when it was claimed: reading the log once more need not be told. */
   #claimedSequence = 0;
-  #reading: Subscription | undefined;
+  #reading: Reading | undefined;
   #queries: Subscription | undefined;
   #timer: Timer | undefined;
   #closed: (() => void) | undefined;
@@ -76,7 +76,7 @@ export class PartitionOwner {
       connectionOf: (app, device) => connectionOfRoute(this.#table.device(app, device)?.route),
       failed,
     });
-    this.#writes = new PartitionWrites({ ...options, failed });
+    this.#writes = new PartitionWrites({ ...options, failed, room: () => this.#reading?.resume() });
   }
 
   get live(): boolean {
@@ -210,6 +210,8 @@ export class PartitionOwner {
       log.warn({ partition, sequence, err }, "a log record cannot be read and is left out");
     }
     this.#carryOut();
+    // A stream that takes no events holds this reader up, rather than costing memory for all of them.
+    if (this.#writes.crowded) this.#reading?.pause();
   }
 
   /** Orders wait until all of the log was read: what it says in between may be long over. */

@@ -1,7 +1,7 @@
 import { ROUTE_TTL_MS } from "../../streams/layout.ts";
 import { type Checkpoint, encodeJson, type Route } from "../../streams/records.ts";
 import { routeKey } from "../../streams/subjects.ts";
-import type { Appender } from "../bus/contract.ts";
+import type { KeyedAppender } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
@@ -23,11 +23,13 @@ export interface PartitionWritesOptions {
   /** The projector's id. */
   id: string;
   clock: Clock;
-  /** For stream HF_STATE. */
-  appender: Appender;
+  /** For stream HF_STATE, and nothing else. */
+  state: KeyedAppender;
   buckets: Buckets;
   /** Whether the lease holds at this moment. */
   allowed(): boolean;
+  /** `crowded` is false again. */
+  room(): void;
   /** Nothing may be written any more. */
   failed(why: WriteFailure): void;
 }
@@ -48,10 +50,10 @@ export class PartitionWrites {
   #closed = false;
 
   constructor(options: PartitionWritesOptions) {
-    const { appender, buckets, clock, allowed, failed } = options;
+    const { state, buckets, clock, allowed, failed } = options;
     const writing = { window: WRITE_WINDOW, allowed, failed };
     this.#options = options;
-    this.#state = new StateFeed(appender);
+    this.#state = new StateFeed(state, () => options.room());
     this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
@@ -64,6 +66,11 @@ export class PartitionWrites {
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
     return this.#state.backlog + this.#routes.backlog + this.#users.backlog;
+  }
+
+  /** True while so many events wait to be stored that no more records are to be taken. */
+  get crowded(): boolean {
+    return this.#state.crowded;
   }
 
   /** Whether the checkpoint is being moved. */

@@ -12,6 +12,7 @@ import {
 } from "../../streams/subjects.ts";
 import type {
   Appender,
+  KeyedAppender,
   Link,
   LogReader,
   Messages,
@@ -39,6 +40,8 @@ export interface ProjectorOptions {
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
   appender: Appender;
+  /** For stream HF_STATE, and nothing else: a stream that takes nothing holds up its appender. */
+  state: KeyedAppender;
   reader: LogReader;
   buckets: Buckets;
   delivery: DeliveryStores;

@@ -9,7 +9,7 @@ import { toToken } from "../../streams/names.ts";
 import { partitionOf } from "../../streams/partition.ts";
 import type { ReceiptStep } from "../../streams/records.ts";
 import { acceptedSubject } from "../../streams/subjects.ts";
-import type { Appender, Receipts } from "../bus/contract.ts";
+import type { KeyedAppender, Receipts } from "../bus/contract.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import type { HoldfastError } from "../status/errors.ts";
 import { encodeMessage, type OutgoingMessage } from "./message.ts";
@@ -25,7 +25,7 @@ const UNCONFIRMED =
 
 export interface MustArriveOptions {
   /** To the log. One that nothing else uses. */
-  appender: Appender;
+  appender: Pick<KeyedAppender, "append" | "ready">;
   receipts: Receipts;
   mailboxes: { isFull(app: string, device: string): boolean };
   partitions: number;
@@ -104,6 +104,7 @@ export class MustArrive {
       return;
     }
     appender.append(
+      `${toToken(app)}.${toToken(device)}`,
       acceptedSubject(partitionOf(app, device, partitions), app),
       draft.record(recipient),
       (sequence, duplicate) => {

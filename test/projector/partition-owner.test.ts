@@ -5,7 +5,6 @@ import { NodeSender } from "../../internal/projector/delivery/node-sender.ts";
 import { newDeliveryCounters } from "../../internal/projector/delivery/state.ts";
 import { PartitionOwner } from "../../internal/projector/partition-owner.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { FakeAppender } from "../access/fakes.ts";
 import { eventually } from "../support/eventually.ts";
 import { quietLogger } from "../support/logger.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
@@ -34,11 +33,11 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
     id: "p1",
     clock,
     log: quietLogger,
-    appender: new FakeAppender(),
+    state: { append() {}, forget() {}, ready: true, backlog: 0 },
     reader: {
       read(_partition, _after, handler) {
         log.push(handler);
-        return { stop() {} };
+        return { stop() {}, pause() {}, resume() {} };
       },
       lastSequence: async () => 0,
     },

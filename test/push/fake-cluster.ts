@@ -131,7 +131,7 @@ export class FakeAppender implements Appender {
 }
 
 /** The log, as far as must-arrive messages go: knows message ids, and refuses what a test says. */
-export class FakeLogAppender implements Appender {
+export class FakeLogAppender {
   readonly accepted: { subject: string; record: Accepted }[] = [];
   ready = true;
   storing = true;
@@ -140,6 +140,7 @@ export class FakeLogAppender implements Appender {
   #sequence = 100;
 
   append(
+    _key: string,
     subject: string,
     payload: Uint8Array,
     stored?: Stored,
@@ -164,17 +165,6 @@ export class FakeLogAppender implements Appender {
     queueMicrotask(() => stored?.(sequence, before !== undefined));
   }
 
-  appendFirst(): void {
-    throw new Error("no message must be the first of its subject");
-  }
-
-  get backlog(): number {
-    return 0;
-  }
-
-  hold(): void {}
-  release(): void {}
-  discard(): void {}
 }
 
 export class FakeReceipts implements Receipts {

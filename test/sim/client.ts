@@ -8,6 +8,7 @@ import type {
   LogReader,
   Messages,
   PutOutcome,
+  Reading,
   Received,
   Stored,
   Subscription,
@@ -21,6 +22,7 @@ const WINDOW = 64;
 const MAX_BACKLOG = 1_000;
 
 interface Appended {
+  owner: object | undefined;
   /** What happens at the broker; what it returns happens when the answer arrives. */
   store: (broker: Broker) => () => void;
   sent: boolean;
@@ -60,7 +62,7 @@ export class SimAppender implements Appender {
       }
       const duplicate = broker.store(subject, payload, messageId);
       return () => stored?.(0, duplicate);
-    });
+    }, options?.owner);
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -85,8 +87,15 @@ export class SimAppender implements Appender {
     this.#queue = [];
   }
 
-  #add(store: Appended["store"]): void {
-    this.#queue.push({ store, sent: false, done: false });
+  forget(owner: object): void {
+    const forgotten = (item: Appended) => item.owner === owner;
+    for (const item of this.#queue) if (forgotten(item)) item.done = true;
+    this.#queue = this.#queue.filter((item) => !forgotten(item));
+    this.#pump();
+  }
+
+  #add(store: Appended["store"], owner?: object): void {
+    this.#queue.push({ owner, store, sent: false, done: false });
     this.#pump();
   }
 
@@ -121,17 +130,20 @@ export class SimLogReader implements LogReader {
     this.#connection = connection;
   }
 
-  read(partition: number, after: number, handler: LogHandler): Subscription {
+  read(partition: number, after: number, handler: LogHandler): Reading {
     const connection = this.#connection;
     let position = after;
     let stopped = false;
+    let paused = false;
+    const waiting: [number, Uint8Array][] = [];
     const reader: Reader = {
       connection,
       partition,
       receive({ sequence, data }) {
         if (stopped || sequence <= position) return;
         position = sequence;
-        handler.record(sequence, data);
+        if (paused) waiting.push([sequence, data]);
+        else handler.record(sequence, data);
       },
       lost() {
         if (stopped) return;
@@ -145,6 +157,17 @@ export class SimLogReader implements LogReader {
       }),
     );
     return {
+      pause() {
+        paused = true;
+      },
+      resume() {
+        paused = false;
+        while (!paused && !stopped) {
+          const next = waiting.shift();
+          if (next === undefined) return;
+          handler.record(...next);
+        }
+      },
       stop() {
         stopped = true;
         opening.stop();

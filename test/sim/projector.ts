@@ -1,4 +1,5 @@
 import type { Mailbox, Receipts } from "../../internal/bus/contract.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { Projector } from "../../internal/projector/service.ts";
 import type { BucketName } from "../../streams/layout.ts";
 import type { Broker } from "./broker.ts";
@@ -40,6 +41,7 @@ export class SimProjector {
       clock: this.process.clock,
       log: { info: () => {}, warn: (_: unknown, text?: string) => warn(text ?? "") },
       appender: this.appender,
+      state: new LinedAppender(new SimAppender(this.connection)),
       reader: new SimLogReader(this.connection),
       buckets: {
         route: bucket("hf_route"),

@@ -65,7 +65,7 @@ export type BucketName =
   | "hf_user"
   | "hf_room"
   | "hf_business"
-  | "hf_full"
+  | "hf_mailbox"
   | "hf_app"
   | "hf_key"
   | "hf_lease"
@@ -178,7 +178,7 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_user", ttlMs: ROUTE_TTL_MS, replicas },
     { name: "hf_room", ttlMs: forever, replicas },
     { name: "hf_business", ttlMs: forever, replicas },
-    { name: "hf_full", ttlMs: MAX_TTL_MS, replicas },
+    { name: "hf_mailbox", ttlMs: MAX_TTL_MS, replicas },
     { name: "hf_app", ttlMs: forever, replicas },
     { name: "hf_key", ttlMs: forever, replicas },
     { name: "hf_lease", ttlMs: forever, replicas },

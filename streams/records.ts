@@ -148,9 +148,26 @@ export interface ReceiptStep {
   reason?: string;
 }
 
-/** `hf_full`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
+/** `hf_mailbox`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
 export interface MailboxMark {
   full: boolean;
+}
+
+/** `hf_mailbox`: up to which delivery a device has handled its mail. Written by the partition's owner. */
+export interface HandledMark {
+  handled: number;
+}
+
+/**
+ * `hf_mailbox`, a list of these: of a partition whose log has lost its end, by how much the deliveries
+ * of records that the broker stored after this time (Unix ms) lie above their log sequences.
+ */
+export interface LogLift {
+  afterMs: number;
+  by: number;
+  /** When this was found, Unix ms, and how far the checkpoint said then that the log was read. */
+  foundAtMs: number;
+  readBefore: number;
 }
 
 /** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */

@@ -196,13 +196,35 @@ export function routeKey(partition: number, app: string, device: string): string
   return `${partition}.${toToken(app)}.${toToken(device)}`;
 }
 
-/** `hf_full`: `<partition>.<app>.<device>`, like a route. */
-export const mailboxKey = routeKey;
-
-/** The app and device of a key of `hf_route` or `hf_full`. */
+/** The app and device of a key of `hf_route`. */
 export function parseRouteKey(key: string): { app: string; device: string } {
   const [, app = "", device = ""] = key.split(".");
   return { app: fromToken(app), device: fromToken(device) };
+}
+
+/** `hf_mailbox`, whether it is full: `full.<partition>.<app>.<device>`. */
+export function fullKey(partition: number, app: string, device: string): string {
+  return `full.${routeKey(partition, app, device)}`;
+}
+
+/** The app and device of a key of `fullKey`. */
+export function parseFullKey(key: string): { app: string; device: string } {
+  return parseRouteKey(key.slice(key.indexOf(".") + 1));
+}
+
+/** The full mailboxes of one partition, or of all. */
+export function fullFilter(partition?: number): string {
+  return partition === undefined ? "full.>" : `full.${partition}.>`;
+}
+
+/** `hf_mailbox`, what of it is handled: `handled.<partition>.<app>.<device>`. */
+export function handledKey(partition: number, app: string, device: string): string {
+  return `handled.${routeKey(partition, app, device)}`;
+}
+
+/** `hf_mailbox`, the lifts of a partition: `lift.<partition>`. */
+export function liftKey(partition: number): string {
+  return `lift.${partition}`;
 }
 
 /** Every route of one partition. */

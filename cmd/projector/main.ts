@@ -36,7 +36,7 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
           partitions: deployment.partitions,
         }),
         receipts: new NatsReceipts(connection, bus.appender("receipts")),
-        full: bus.bucket("hf_full"),
+        marks: bus.bucket("hf_mailbox"),
       },
       messages: new NatsMessages(connection),
       link: connection.link,

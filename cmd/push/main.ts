@@ -41,7 +41,7 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
     logAppender: new LinedAppender(bus.appender("must-arrive messages")),
     receipts: new NatsReceipts(bus.connection, bus.appender("receipts")),
     mailboxes: started.use(
-      await FullMailboxes.follow(bus.bucket("hf_full"), bus.deployment.partitions),
+      await FullMailboxes.follow(bus.bucket("hf_mailbox"), bus.deployment.partitions),
     ),
     apps,
     nodes: started.use(new NodeRegistry({ messages })),

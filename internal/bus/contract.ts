@@ -77,10 +77,18 @@ export interface LogReader {
   read(partition: number, after: number, handler: LogHandler): Reading;
   /** The sequence of the newest record of the partition, 0 when there is none. */
   lastSequence(partition: number): Promise<number>;
+  /** The newest sequence that the partition's stream has given, to whatever partition. */
+  end(partition: number): Promise<number>;
+  /**
+   * False if the broker has lost this record, and its sequence with it: it is not given yet, or again.
+   * A record that was only deleted, as the oldest are, is not lost in this sense.
+   */
+  holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean>;
 }
 
 export interface LogHandler {
-  record(sequence: number, data: Uint8Array): void;
+  /** `storedAtMs`: when the broker stored it, Unix ms. */
+  record(sequence: number, data: Uint8Array, storedAtMs: number): void;
   lost(why: Error): void;
 }
 
@@ -178,10 +186,12 @@ export interface Past {
 /** Must-arrive messages that wait for their device. */
 export interface Mailbox {
   /**
-   * Stores a message in call order. One of the two is called: `stored` with its place, or `refused`
-   * because the device's mailbox is full (`exhausted`). Neither while JetStream takes nothing.
+   * Stores a message. One of the two is called: `stored` with its place, or `refused` because the
+   * device's mailbox is full (`exhausted`). Neither while JetStream takes nothing, or after `forget`.
    */
-  put(mail: Mail, stored: (mailedAs: number) => void, refused: (why: HoldfastError) => void): void;
+  put(mail: Mail, outcome: PutMail): void;
+  /** Sends nothing (again) of this owner. What is on its way may still be stored, however late. */
+  forget(owner: object): void;
   /** All of a partition, without the messages, in pages. Nobody may be writing to it. */
   list(partition: number): AsyncIterable<MailHeader[]>;
   /**
@@ -192,9 +202,19 @@ export interface Mailbox {
     app: string,
     device: string,
     places: readonly number[],
-  ): Promise<ReadonlyMap<number, Uint8Array>>;
-  /** Deletes what is at these places, if anything is. Rejects when nobody answers. */
-  purge(places: readonly number[]): Promise<void>;
+  ): Promise<ReadonlyMap<number, Omit<Mail, "app" | "device">>>;
+  /**
+   * Deletes what is at these places if it is the device's: a broker that has lost its newest messages
+   * gives their places to others. Rejects when nobody answers.
+   */
+  purge(app: string, device: string, places: readonly number[]): Promise<void>;
+}
+
+export interface PutMail {
+  /** Whose message it is, for `forget`. */
+  owner: object;
+  stored(mailedAs: number): void;
+  refused(why: HoldfastError): void;
 }
 
 /** What the mailbox says of a message besides the message. */
@@ -211,9 +231,11 @@ export interface MailHeader {
   expiresAtMs: number;
   /** Its sequence in the mail stream. */
   mailedAs: number;
+  /** The length of the message. */
+  bytes: number;
 }
 
-export interface Mail extends Omit<MailHeader, "mailedAs"> {
+export interface Mail extends Omit<MailHeader, "mailedAs" | "bytes"> {
   /** Encoded holdfast.wire.v1.Message. */
   message: Uint8Array;
 }

@@ -5,6 +5,7 @@ import type { Connection } from "./connect.ts";
 import type { LogHandler, LogReader, Reading } from "./contract.ts";
 import { natsError } from "./nats-errors.ts";
 import { OrderedConsumer } from "./ordered-consumer.ts";
+import { storedAt } from "./stored-at.ts";
 
 /**
  * Reads the log's partitions. Several share a stream, so their sequences have gaps.
@@ -32,10 +33,29 @@ export class NatsLogReader implements LogReader {
         complete: true,
       },
       {
-        message: (sequence, message) => handler.record(sequence, message.data),
+        message: (sequence, message, storedAtMs) =>
+          handler.record(sequence, message.data, storedAtMs),
         broken: (why) => handler.lost(why),
       },
     );
+  }
+
+  async end(partition: number): Promise<number> {
+    const stream = logStream(partition, this.#logStreams);
+    try {
+      const jsm = await jetstreamManager(this.#connection.nc, { checkAPI: false });
+      return (await jsm.streams.info(stream)).state.last_seq;
+    } catch (reason) {
+      throw natsError(`cannot read the end of partition ${partition}`, reason);
+    }
+  }
+
+  async holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
+    const stream = logStream(partition, this.#logStreams);
+    const jsm = await jetstreamManager(this.#connection.nc, { checkAPI: false });
+    const found = await storedAt(jsm, stream, sequence);
+    if (found !== undefined) return found === storedAtMs;
+    return (await this.end(partition)) >= sequence;
   }
 
   async lastSequence(partition: number): Promise<number> {

@@ -16,8 +16,9 @@ import {
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { Connection } from "./connect.ts";
-import { parseDelivery } from "./delivery.ts";
+import { type Delivery, parseDelivery } from "./delivery.ts";
 import { apiErrorCode, JS, natsError } from "./nats-errors.ts";
+import { storedAt } from "./stored-at.ts";
 import { breakIn, type StreamView } from "./stream-view.ts";
 
 export interface OrderedConsumerOptions {
@@ -31,7 +32,8 @@ export interface OrderedConsumerOptions {
 }
 
 export interface OrderedHandler {
-  message(sequence: number, message: Msg): void;
+  /** `storedAtMs`: when the server stored it, Unix ms. */
+  message(sequence: number, message: Msg, storedAtMs: number): void;
   /** Everything that was there has been given. May be called more than once. */
   caughtUp?(): void;
   /** Order can no longer be given. Nothing is called after it. */
@@ -40,7 +42,7 @@ export interface OrderedHandler {
 
 /** What has come since `pause`. */
 interface Paused {
-  messages: { sequence: number; message: Msg }[];
+  messages: { delivery: Delivery; message: Msg }[];
   /** Tells the server that it may send on. */
   pace: (() => void) | undefined;
   caughtUp: boolean;
@@ -71,6 +73,8 @@ export class OrderedConsumer {
   readonly #owned: { stop(): void }[];
   /** Everything up to here was delivered, or is not for the filter. undefined: nothing was read yet. */
   #position: number | undefined;
+  /** The newest message that was read. */
+  #newest: Delivery | undefined;
   #seen: StreamView | undefined;
   /** Of the present consumer. */
   #round = 0;
@@ -106,9 +110,9 @@ export class OrderedConsumer {
     const paused = this.#paused;
     if (paused === undefined) return;
     this.#paused = undefined;
-    for (const [index, { sequence, message }] of paused.messages.entries()) {
+    for (const [index, { delivery, message }] of paused.messages.entries()) {
       if (this.#stopped) return;
-      this.#give(sequence, message);
+      this.#give(delivery, message);
       if (!this.#isPaused()) continue;
       // The handler has had enough again.
       this.#paused = { ...paused, messages: paused.messages.slice(index + 1) };
@@ -163,7 +167,18 @@ export class OrderedConsumer {
     const { stream, complete } = this.#options;
     const why = breakIn(this.#seen, now, { position: this.#position ?? 0, complete });
     this.#seen = now;
-    return why === undefined ? undefined : new HoldfastError("conflict", `stream ${stream} ${why}`);
+    const broken = why ?? (await this.#findOther(jsm));
+    if (broken === undefined) return undefined;
+    return new HoldfastError("conflict", `stream ${stream} ${broken}`);
+  }
+
+  /** A stream that lost its end and has grown past our place since looks like one that has only grown. */
+  async #findOther(jsm: JetStreamManager): Promise<string | undefined> {
+    const newest = this.#newest;
+    if (newest === undefined || !this.#options.complete) return undefined;
+    const found = await storedAt(jsm, this.#options.stream, newest.sequence);
+    if (found === undefined || found === newest.storedAtMs) return undefined;
+    return `has another message at sequence ${newest.sequence} than was read there`;
   }
 
   async #consume(jsm: JetStreamManager, round: number): Promise<void> {
@@ -223,15 +238,16 @@ export class OrderedConsumer {
     // A copy of the stream that lags behind lets a new consumer begin where that copy ends.
     if (delivery.sequence > (this.#position ?? 0)) {
       this.#position = delivery.sequence;
-      if (this.#paused === undefined) this.#give(delivery.sequence, message);
-      else this.#paused.messages.push({ sequence: delivery.sequence, message });
+      this.#newest = delivery;
+      if (this.#paused === undefined) this.#give(delivery, message);
+      else this.#paused.messages.push({ delivery, message });
     }
     if (delivery.pending === 0) this.#caughtUp();
   }
 
-  #give(sequence: number, message: Msg): void {
+  #give({ sequence, storedAtMs }: Delivery, message: Msg): void {
     try {
-      this.#handler.message(sequence, message);
+      this.#handler.message(sequence, message, storedAtMs);
     } catch (reason) {
       this.#fault(reason);
     }

@@ -169,8 +169,8 @@ export class PartitionOwner {
   #read(last: number): void {
     const { partition, reader, log } = this.#options;
     const reading = reader.read(partition, this.#table.position, {
-      record: (sequence, data) => {
-        this.#record(sequence, data);
+      record: (sequence, data, storedAtMs) => {
+        this.#record(sequence, data, storedAtMs);
         if (this.#stage === "catching-up" && sequence >= last) this.#goLive();
       },
       lost: (why) => {
@@ -199,12 +199,12 @@ export class PartitionOwner {
     this.#orders.compare();
   }
 
-  #record(sequence: number, data: Uint8Array): void {
+  #record(sequence: number, data: Uint8Array, storedAtMs: number): void {
     if (this.#stage !== "catching-up" && this.#stage !== "live") return;
     try {
       const record = fromBinary(RecordSchema, data);
       fold(this.#table, sequence, record, this.#effects);
-      this.#delivery.record(sequence, record);
+      this.#delivery.record(sequence, record, storedAtMs);
     } catch (err) {
       const { log, partition } = this.#options;
       log.warn({ partition, sequence, err }, "a log record cannot be read and is left out");

@@ -81,7 +81,8 @@ export class Projector {
     this.#liveness = new NodeLiveness({ ...options, hearing: this.#hearing });
     this.#beat = toBinary(ProjectorBeatSchema, create(ProjectorBeatSchema, { projector: id }));
     const sender = new NodeSender(options.messages, options.log);
-    const delivery = { stores: options.delivery, counters: this.counters, sender };
+    const stores = options.delivery;
+    const delivery = { stores, counters: this.counters, sender, lastRead: new Map() };
     this.#seats = Array.from(
       { length: options.partitions },
       (_, partition) => new Seat({ ...options, partition, delivery }),

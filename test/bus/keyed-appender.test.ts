@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
+import { HoldfastError } from "../../internal/status/errors.ts";
 import { type Answer, type Published, WindowAppender } from "../support/window-appender.ts";
 import { bytes, text } from "./support.ts";
 
@@ -85,11 +86,15 @@ describe("messages of one key", () => {
 
   test("one that will never be taken does not hold up those behind it", () => {
     const calls: { subject: string; refuse: () => void }[] = [];
-    const appender = new LinedAppender({
-      ...new WindowAppender(() => {}, () => {}),
-      append: (subject, _payload, _stored, options) =>
-        void calls.push({ subject, refuse: () => options?.refused?.(new Error("no") as never) }),
-    } as unknown as WindowAppender);
+    const never = new WindowAppender(
+      () => {},
+      () => {},
+    );
+    never.append = (subject, _payload, _stored, options) => {
+      const why = new HoldfastError("invalid", "too large");
+      calls.push({ subject, refuse: () => options?.refused?.(why) });
+    };
+    const appender = new LinedAppender(never);
     append(appender, [], "a", 1);
     append(appender, [], "a", 2);
     expect(calls).toHaveLength(1);

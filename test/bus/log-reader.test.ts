@@ -259,3 +259,37 @@ test("a handler that throws is reported, and the reader goes on", async () => {
   expect(connection.faults.splice(0)).toHaveLength(2);
   subscription.stop();
 });
+
+test("a paused reader gets nothing, the server holds the rest back, and then it comes in order", async () => {
+  const count = 4_000;
+  const size = 8_000;
+  const { appender } = appenderOn(connection);
+  using _ = appender;
+  const records: number[] = [];
+  const reading = reader.read(0, 0, {
+    record: (_sequence, data) => {
+      records.push(data[0]! * 256 + data[1]!);
+      // As often as a feed that is crowded says so.
+      if (records.length === 3) reading.pause();
+    },
+    lost: (why) => expect.unreachable(why.message),
+  });
+  const read = connection.nc.stats().inBytes;
+  for (let i = 0; i < count; i++) {
+    const payload = new Uint8Array(size);
+    payload.set([i >> 8, i & 255]);
+    appender.append(logSubject(0, "digest", "node-a"), payload);
+  }
+  await eventually("all are stored", () => appender.backlog === 0);
+  const consumers = await eventually("the server waits", async () => {
+    const found = await (await manager()).consumers.list(STREAM).next();
+    return found.length === 1 && found;
+  });
+  expect(consumers[0]!.num_pending).toBeGreaterThan(0);
+  expect(records).toEqual([0, 1, 2]);
+  expect(connection.nc.stats().inBytes - read).toBeLessThan((count * size) / 2);
+  reading.resume();
+  await eventually("all are read", () => records.length === count);
+  expect(records).toEqual(Array.from({ length: count }, (_, i) => i));
+  reading.stop();
+});

@@ -12,6 +12,7 @@ import { type TestNats, testNats } from "../support/nats.ts";
 import { appenderOn, bytes, connectTo, type TestConnection, text } from "./support.ts";
 
 const PARTITIONS = 4;
+const owner = {};
 
 let nats: TestNats;
 let connection: TestConnection;
@@ -58,7 +59,9 @@ function mail(sequence: number, change: Partial<Mail> = {}): Mail {
 }
 
 function put(one: Mail): Promise<number | HoldfastError> {
-  return new Promise((resolve) => mailbox.put(one, resolve, resolve));
+  return new Promise((resolve) =>
+    mailbox.put(one, { owner, stored: resolve, refused: resolve }),
+  );
 }
 
 async function placeOf(one: Mail): Promise<number> {
@@ -75,15 +78,17 @@ async function list(): Promise<MailHeader[]> {
 
 async function load(...places: number[]): Promise<[number, string][]> {
   const found = await mailbox.load("demo", device, places);
-  return Array.from(found, ([sequence, message]) => [sequence, text(message)]);
+  return Array.from(found, ([sequence, { message }]) => [sequence, text(message)]);
 }
+
+const purge = (places: number[]) => mailbox.purge("demo", device, places);
 
 describe("the mailbox", () => {
   test("tells what is in it without the messages", async () => {
     const one = mail(1_790_000_000_000_001);
     const mailedAs = await placeOf(one);
-    const { message: _, ...header } = one;
-    expect(await list()).toEqual([{ ...header, mailedAs }]);
+    const { message, ...header } = one;
+    expect(await list()).toEqual([{ ...header, mailedAs, bytes: message.length }]);
   });
 
   test("lists thousands of messages, each once", async () => {
@@ -106,7 +111,7 @@ describe("the mailbox", () => {
 
   test("has nothing where nothing is", async () => {
     const place = await placeOf(mail(1));
-    await mailbox.purge([place]);
+    await purge([place]);
     expect(await load(place)).toEqual([]);
     expect(await list()).toEqual([]);
   });
@@ -114,9 +119,37 @@ describe("the mailbox", () => {
   test("deletes what is at places, and minds nothing that is gone already", async () => {
     const places: number[] = [];
     for (let sequence = 1; sequence <= 4; sequence++) places.push(await placeOf(mail(sequence)));
-    await mailbox.purge([places[1]!]);
-    await mailbox.purge([places[1]!, places[3]!]);
+    await purge([places[1]!]);
+    await purge([places[1]!, places[3]!]);
     expect((await list()).map(({ sequence }) => sequence)).toEqual([1, 3]);
+  });
+
+  test("deletes nothing of another device that has the place by now, whether it was seen there before or not", async () => {
+    const place = await placeOf(mail(1));
+    const other = `${device} other`;
+    await mailbox.purge("demo", other, [place]);
+    const unseen = await NatsMailbox.open(connection, {
+      appender: appenderOn(connection).appender,
+      partitions: PARTITIONS,
+    });
+    await unseen.purge("demo", other, [place]);
+    expect(await load(place)).toEqual([[1, "message 1"]]);
+    await unseen.purge("demo", device, [place]);
+    expect(await load(place)).toEqual([]);
+  });
+
+  test("stores once what two owners store, and says where", async () => {
+    const another = await NatsMailbox.open(connection, {
+      appender: appenderOn(connection).appender,
+      partitions: PARTITIONS,
+    });
+    const one = mail(1);
+    const place = await placeOf(one);
+    const again = await new Promise((resolve) =>
+      another.put(one, { owner, stored: resolve, refused: resolve }),
+    );
+    expect(again).toBe(place);
+    expect(await list()).toHaveLength(1);
   });
 
   test("lets messages go when their time is over", async () => {
@@ -124,7 +157,7 @@ describe("the mailbox", () => {
     const second = await placeOf(mail(2));
     await eventually("the first is gone", async () => (await list()).length === 1);
     expect(await load(first, second)).toEqual([[2, "message 2"]]);
-    await mailbox.purge([first]);
+    await purge([first]);
   });
 
   test("refuses what does not fit any more, and keeps what it has", async () => {

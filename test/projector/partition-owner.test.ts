@@ -18,6 +18,7 @@ function silentMailbox(): Mailbox & { asked: number } {
     put() {
       this.asked++;
     },
+    forget() {},
     async *list() {},
     load: () => new Promise(() => {}),
     purge: () => new Promise(() => {}),
@@ -40,6 +41,8 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
         return { stop() {}, pause() {}, resume() {} };
       },
       lastSequence: async () => 0,
+      end: async () => 0,
+      holds: async () => true,
     },
     buckets: {
       route: new MemoryBucket(),
@@ -51,10 +54,11 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
       stores: {
         mailbox,
         receipts: { write() {}, read: async () => [] },
-        full: new MemoryBucket(),
+        marks: new MemoryBucket(),
       },
       counters: newDeliveryCounters(),
       sender: new NodeSender(messages, quietLogger),
+      lastRead: new Map(),
     },
     messages,
     fromStart: false,
@@ -85,7 +89,7 @@ test("an owner that loses its lease while it waits for the mailbox to hand over 
   const clock = new VirtualClock();
   const mailbox = silentMailbox();
   const { owner, log } = await startOwner(mailbox, clock);
-  log.record(1, acceptedRecord(clock.now() + 60_000));
+  log.record(1, acceptedRecord(clock.now() + 60_000), clock.now());
   await eventually("the message is on its way to the mailbox", () => {
     clock.advance(1_000);
     return mailbox.asked === 1;

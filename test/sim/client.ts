@@ -135,15 +135,15 @@ export class SimLogReader implements LogReader {
     let position = after;
     let stopped = false;
     let paused = false;
-    const waiting: [number, Uint8Array][] = [];
+    const waiting: [number, Uint8Array, number][] = [];
     const reader: Reader = {
       connection,
       partition,
-      receive({ sequence, data }) {
+      receive({ sequence, data, storedAtMs }) {
         if (stopped || sequence <= position) return;
         position = sequence;
-        if (paused) waiting.push([sequence, data]);
-        else handler.record(sequence, data);
+        if (paused) waiting.push([sequence, data, storedAtMs]);
+        else handler.record(sequence, data, storedAtMs);
       },
       lost() {
         if (stopped) return;
@@ -174,6 +174,19 @@ export class SimLogReader implements LogReader {
         connection.broker.stopReading(reader);
       },
     };
+  }
+
+  end(_partition: number): Promise<number> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => broker.end);
+  }
+
+  holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => {
+      const found = broker.partitions[partition]!.find((record) => record.sequence === sequence);
+      return found === undefined ? sequence <= broker.end : found.storedAtMs === storedAtMs;
+    });
   }
 
   lastSequence(partition: number): Promise<number> {

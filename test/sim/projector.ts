@@ -9,6 +9,7 @@ import { SimProcess } from "./process.ts";
 
 const NO_MAIL: Mailbox = {
   put: () => {},
+  forget: () => {},
   list: async function* () {},
   load: async () => new Map(),
   purge: async () => {},
@@ -50,7 +51,7 @@ export class SimProjector {
         checkpoint: bucket("hf_checkpoint"),
       },
       // Nobody pushes here: test/sim/delivery is about must-arrive messages.
-      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, full: bucket("hf_full") },
+      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, marks: bucket("hf_mailbox") },
       messages: new SimMessages(this.connection),
       link: this.connection,
     });

@@ -86,6 +86,8 @@ export interface Checkpoint {
   sequence: number;
   /** How far its owner had read by then, which may be further: what is still to be delivered is read again. */
   read: number;
+  /** When the broker stored the newest record that was read, Unix ms: another one there means a log that has lost its end. */
+  readAtMs?: number;
   owner: string;
   /** The number of the newest record of each incarnation. */
   numbers: Record<string, number>;
@@ -165,9 +167,8 @@ export interface HandledMark {
 export interface LogLift {
   afterMs: number;
   by: number;
-  /** When this was found, Unix ms, and how far the checkpoint said then that the log was read. */
+  /** When this was found, Unix ms. */
   foundAtMs: number;
-  readBefore: number;
 }
 
 /** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */

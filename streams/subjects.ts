@@ -115,23 +115,18 @@ export function parseMailSubject(subject: string): { app: string; device: string
   return { app: fromToken(app), device: fromToken(device) };
 }
 
-/** `hf.receipt.<app>.<business>.<message id>.<device>`: what became of a must-arrive message. */
-export function receiptSubject(receipt: {
-  app: string;
-  business: string;
-  messageId: string;
-  device: string;
-}): string {
-  const { app, business, messageId, device } = receipt;
-  return `hf.receipt.${toToken(app)}.${toToken(business)}.${toToken(messageId)}.${toToken(device)}`;
+/** `hf.receipt.page.<shard>`: what became of must-arrive messages, many to a page. */
+export function receiptPageSubject(shard: number): string {
+  return `hf.receipt.page.${shard}`;
 }
 
-/** The receipts of one message, of whatever business, to all of its devices. */
-export function messageReceiptsFilter(app: string, messageId: string): string {
-  return `hf.receipt.${toToken(app)}.*.${toToken(messageId)}.*`;
+/** `hf.receipt.index.<shard>`: of which messages a page tells. */
+export function receiptIndexSubject(shard: number): string {
+  return `hf.receipt.index.${shard}`;
 }
 
-export const RECEIPT_FILTER = "hf.receipt.>";
+export const RECEIPT_PAGE_FILTER = "hf.receipt.page.*";
+export const RECEIPT_INDEX_FILTER = "hf.receipt.index.*";
 
 // Connection state, for business servers.
 

@@ -35,7 +35,7 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
           appender: bus.appender("the mailbox"),
           partitions: deployment.partitions,
         }),
-        receipts: new NatsReceipts(connection, bus.appender("receipts")),
+        receipts: started.use(new NatsReceipts(connection, bus.appender("receipts"))),
         marks: bus.bucket("hf_mailbox"),
       },
       messages: new NatsMessages(connection),

@@ -39,7 +39,7 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
     },
     roomAppender: bus.appender("room messages"),
     logAppender: new LinedAppender(bus.appender("must-arrive messages")),
-    receipts: new NatsReceipts(bus.connection, bus.appender("receipts")),
+    receipts: started.use(new NatsReceipts(bus.connection, bus.appender("receipts"))),
     mailboxes: started.use(
       await FullMailboxes.follow(bus.bucket("hf_mailbox"), bus.deployment.partitions),
     ),

@@ -77,8 +77,6 @@ export interface LogReader {
   read(partition: number, after: number, handler: LogHandler): Reading;
   /** The sequence of the newest record of the partition, 0 when there is none. */
   lastSequence(partition: number): Promise<number>;
-  /** The newest sequence that the partition's stream has given, to whatever partition. */
-  end(partition: number): Promise<number>;
   /**
    * False if the broker has lost this record, and its sequence with it: it is not given yet, or again.
    * A record that was only deleted, as the oldest are, is not lost in this sense.

@@ -40,22 +40,16 @@ export class NatsLogReader implements LogReader {
     );
   }
 
-  async end(partition: number): Promise<number> {
+  async holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
     const stream = logStream(partition, this.#logStreams);
     try {
       const jsm = await jetstreamManager(this.#connection.nc, { checkAPI: false });
-      return (await jsm.streams.info(stream)).state.last_seq;
+      const found = await storedAt(jsm, stream, sequence);
+      if (found !== undefined) return found === storedAtMs;
+      return (await jsm.streams.info(stream)).state.last_seq >= sequence;
     } catch (reason) {
-      throw natsError(`cannot read the end of partition ${partition}`, reason);
+      throw natsError(`cannot look at the end of partition ${partition}`, reason);
     }
-  }
-
-  async holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
-    const stream = logStream(partition, this.#logStreams);
-    const jsm = await jetstreamManager(this.#connection.nc, { checkAPI: false });
-    const found = await storedAt(jsm, stream, sequence);
-    if (found !== undefined) return found === storedAtMs;
-    return (await this.end(partition)) >= sequence;
   }
 
   async lastSequence(partition: number): Promise<number> {

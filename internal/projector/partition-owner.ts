@@ -159,8 +159,9 @@ export class PartitionOwner {
     this.#claimedSequence = checkpoint.value?.sequence ?? 0;
     this.#table = table;
     this.#writes.loaded(stored);
-    await this.#delivery.load(checkpoint.value?.read ?? 0);
+    const isWhole = await this.#delivery.load(checkpoint.value ?? { read: 0 });
     if (this.#hasStopped()) return;
+    if (!isWhole) return this.#fail("log-lost");
     this.#stage = "catching-up";
     this.#timer = this.#options.clock.every(CHECKPOINT_EVERY_MS, () => this.#tick());
     this.#read(last);
@@ -256,7 +257,9 @@ export class PartitionOwner {
   #moveCheckpoint(): void {
     const { position } = this.#table;
     const sequence = this.delivery.checkpoint(position);
-    const progress = { ...this.#table.progress(), sequence, read: position };
+    const { readAtMs } = this.#delivery;
+    const read = { read: position, ...(readAtMs !== undefined && { readAtMs }) };
+    const progress = { ...this.#table.progress(), sequence, ...read };
     this.#writes.moveCheckpoint(progress, () => {
       if (this.#stage !== "closing") return;
       if (this.#table.position === position) this.#closed?.();

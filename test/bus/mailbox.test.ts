@@ -2,7 +2,6 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Mail, MailHeader } from "../../internal/bus/contract.ts";
 import { NatsMailbox } from "../../internal/bus/mailbox.ts";
-import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { reconcile } from "../../internal/bus/reconcile.ts";
 import type { HoldfastError } from "../../internal/status/errors.ts";
 import { MAIL_STREAM } from "../../streams/layout.ts";
@@ -17,7 +16,6 @@ const owner = {};
 let nats: TestNats;
 let connection: TestConnection;
 let mailbox: NatsMailbox;
-let receipts: NatsReceipts;
 /** A device of its own for each test. */
 let device: string;
 let devices = 0;
@@ -29,7 +27,6 @@ beforeAll(async () => {
   await reconcile(connection.nc, layout);
   const { appender } = appenderOn(connection);
   mailbox = await NatsMailbox.open(connection, { appender, partitions: PARTITIONS });
-  receipts = new NatsReceipts(connection, appenderOn(connection).appender);
 });
 
 afterAll(async () => {
@@ -170,33 +167,5 @@ describe("the mailbox", () => {
     expect((await list()).map(({ sequence }) => sequence)).toEqual([1, 2]);
     await jsm.streams.update(MAIL_STREAM, config);
     await placeOf(mail(3));
-  });
-});
-
-describe("receipts", () => {
-  const receipt = (messageId: string, to: string, step: "accepted" | "mailed" | "acked") => ({
-    app: "demo",
-    device: to,
-    messageId,
-    business: "chat",
-    sequence: 7,
-    expiresAtMs: Date.now() + 60_000,
-    steps: [{ step, at: 1 }],
-  });
-
-  test("of one message are read back in order, for all of its devices", async () => {
-    const written = [
-      receipt("a 1", "d1", "accepted"),
-      receipt("a 1", "d2", "accepted"),
-      receipt("a 1", "d1", "acked"),
-    ];
-    for (const one of written) receipts.write(one);
-    receipts.write(receipt("a", "d1", "mailed"));
-    const all = async () => {
-      const found = await receipts.read("demo", "a 1");
-      return found.length === written.length && found;
-    };
-    expect(await eventually("all are stored", all)).toEqual(written);
-    expect(await receipts.read("other", "a 1")).toEqual([]);
   });
 });

@@ -41,7 +41,6 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
         return { stop() {}, pause() {}, resume() {} };
       },
       lastSequence: async () => 0,
-      end: async () => 0,
       holds: async () => true,
     },
     buckets: {

@@ -133,19 +133,26 @@ export class FakeAppender implements Appender {
 /** The log, as far as must-arrive messages go: knows message ids, and refuses what a test says. */
 export class FakeLogAppender {
   readonly accepted: { subject: string; record: Accepted }[] = [];
+  readonly forgotten: object[] = [];
+  readonly owners: (object | undefined)[] = [];
   ready = true;
   storing = true;
   refuseBecause: HoldfastError | undefined;
   readonly #ids = new Map<string, number>();
   #sequence = 100;
 
+  forget(owner: object): void {
+    this.forgotten.push(owner);
+  }
+
   append(
     _key: string,
     subject: string,
     payload: Uint8Array,
     stored?: Stored,
-    { headers, refused }: AppendOptions = {},
+    { headers, refused, owner }: AppendOptions = {},
   ): void {
+    this.owners.push(owner);
     if (!this.storing) return;
     const why = this.refuseBecause;
     if (why !== undefined) {

@@ -176,11 +176,6 @@ export class SimLogReader implements LogReader {
     };
   }
 
-  end(_partition: number): Promise<number> {
-    const { broker } = this.#connection;
-    return this.#connection.ask(() => broker.end);
-  }
-
   holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
     const { broker } = this.#connection;
     return this.#connection.ask(() => {

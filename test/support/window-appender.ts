@@ -1,5 +1,11 @@
 import type { Appender, AppendOptions, Stored } from "../../internal/bus/contract.ts";
-import { type Outcome, PublishWindow, type WindowLimits } from "../../internal/bus/publish-window.ts";
+import {
+  type Outcome,
+  PublishWindow,
+  REFUSED,
+  type WindowLimits,
+} from "../../internal/bus/publish-window.ts";
+import { HoldfastError } from "../../internal/status/errors.ts";
 
 export interface Published {
   readonly subject: string;
@@ -7,8 +13,8 @@ export interface Published {
   readonly messageId: string;
 }
 
-/** What a stream says to one message: where it is stored, or "rejected" when it is not this time. */
-export type Answer = { sequence: number; duplicate: boolean } | "rejected";
+/** What a stream says to one message: where it is stored, "rejected" when it is not this time, "refused" for good. */
+export type Answer = { sequence: number; duplicate: boolean } | "rejected" | "refused";
 
 /** Carries a message to a stream and its answer back, whenever it likes; it may lose either. */
 export type Wire = (message: Published, answered: (answer: Answer) => void) => void;
@@ -16,6 +22,7 @@ export type Wire = (message: Published, answered: (answer: Answer) => void) => v
 interface Message extends Published {
   readonly size: number;
   readonly stored: Stored | undefined;
+  readonly refused: AppendOptions["refused"];
   readonly owner: object | undefined;
   sendings: number;
   duplicate: boolean;
@@ -37,8 +44,10 @@ export class WindowAppender implements Appender {
   constructor(wire: Wire, afterPause: (retry: () => void) => void) {
     this.#wire = wire;
     this.#afterPause = afterPause;
-    const settled = ({ stored, duplicate }: Message, outcome: Outcome) =>
-      stored?.(outcome, duplicate);
+    const settled = ({ stored, refused, duplicate }: Message, outcome: Outcome) => {
+      if (outcome === REFUSED) refused?.(new HoldfastError("exhausted", "full"));
+      else stored?.(outcome, duplicate);
+    };
     const fault = (reason: unknown) => {
       throw reason;
     };
@@ -58,7 +67,8 @@ export class WindowAppender implements Appender {
     const { length: size } = payload;
     const owner = options?.owner;
     const state = { sendings: 0, duplicate: false };
-    this.#window.add({ subject, payload, messageId, size, stored, owner, ...state });
+    const refused = options?.refused;
+    this.#window.add({ subject, payload, messageId, size, stored, refused, owner, ...state });
     this.#send();
   }
 
@@ -105,6 +115,7 @@ export class WindowAppender implements Appender {
 
   #answered(number: number, message: Message, answer: Answer): void {
     if (answer === "rejected") this.#window.fail(number);
+    else if (answer === "refused") this.#window.settle(number, REFUSED);
     else {
       if (this.#window.message(number) === message && message.sendings === 1) {
         message.duplicate = answer.duplicate;

@@ -34,19 +34,14 @@ export class LogLifts {
   }
 
   /** With one more lift, for what is stored after this time. */
-  raised(found: Omit<LogLift, "by">): LogLifts {
+  raised(afterMs: number, foundAtMs: number): LogLifts {
     const highest = this.#lifts.reduce((most, { by }) => Math.max(most, by), 0);
-    return new LogLifts([...this.#lifts, { ...found, by: highest + LIFT }]);
+    return new LogLifts([...this.#lifts, { afterMs, by: highest + LIFT, foundAtMs }]);
   }
 
   /** Whether a loss was found since: what was read before may be gone, and is allowed for. */
   foundSince(timeMs: number): boolean {
     return this.#lifts.some(({ foundAtMs }) => foundAtMs > timeMs);
-  }
-
-  /** Whether a loss was found from this checkpoint. */
-  foundFrom(readBefore: number): boolean {
-    return this.#lifts.some((lift) => lift.readBefore === readBefore);
   }
 
   get list(): readonly LogLift[] {
@@ -57,20 +52,21 @@ export class LogLifts {
 export interface LoadLiftsOptions {
   partition: number;
   bucket: Bucket;
-  reader: Pick<LogReader, "holds" | "end">;
-  /** What an owner in this process has read, if there was one. */
-  lastRead: LastRead | undefined;
-  /** How far an earlier owner has read. */
-  readBefore: number;
+  reader: Pick<LogReader, "holds">;
+  /** What is known to have been read of the log: by an owner in this process, and by the checkpoint's. */
+  read: readonly LastRead[];
   nowMs: number;
 }
 
 /**
- * The lifts of a partition; one more, written down, when the log has lost what was read of it.
+ * The lifts of a partition; one more, written down, when the log has lost what was read of it. `isWhole`:
+ * it has lost nothing since, so that it can be read on from there.
  * @throws HoldfastError when nobody answers.
  */
-export async function loadLifts(options: LoadLiftsOptions): Promise<LogLifts> {
-  const { partition, bucket } = options;
+export async function loadLifts(
+  options: LoadLiftsOptions,
+): Promise<{ lifts: LogLifts; isWhole: boolean }> {
+  const { partition, bucket, reader, read, nowMs } = options;
   const key = liftKey(partition);
   let lifts = new LogLifts();
   let revision = 0;
@@ -78,32 +74,23 @@ export async function loadLifts(options: LoadLiftsOptions): Promise<LogLifts> {
     revision = entry.revision;
     if (entry.value !== undefined) lifts = new LogLifts(decodeJson<LogLift[]>(entry.value));
   }
-  const afterMs = await lostAfter(options, lifts);
-  if (afterMs === undefined) return lifts;
-  const { nowMs: foundAtMs, readBefore } = options;
-  const raised = lifts.raised({ afterMs, foundAtMs, readBefore });
-  const outcome = await new Promise<PutOutcome>((resolve) =>
-    bucket.put(key, encodeJson(raised.list), revision, resolve),
-  );
-  if (outcome.kind !== "stored") {
-    const code = outcome.kind === "conflict" ? "conflict" : "unavailable";
-    throw new HoldfastError(code, `that log ${partition} has lost its end could not be written down`);
+  let isWhole = true;
+  for (const { sequence, storedAtMs } of read) {
+    if (await reader.holds(partition, sequence, storedAtMs)) continue;
+    isWhole = false;
+    if (lifts.foundSince(storedAtMs)) continue;
+    // What is left was stored before that record, and what takes the place of what is lost, after it.
+    lifts = lifts.raised(storedAtMs, nowMs);
+    await write(bucket, key, lifts, revision);
   }
-  return raised;
+  return { lifts, isWhole };
 }
 
-/**
- * When the broker stored the newest record that is still there of what was read, or later; undefined
- * when nothing was lost. 0 when that cannot be known: then messages may come twice, none is lost.
- */
-async function lostAfter(
-  { partition, reader, lastRead, readBefore }: LoadLiftsOptions,
-  lifts: LogLifts,
-): Promise<number | undefined> {
-  if (lastRead !== undefined && !lifts.foundSince(lastRead.storedAtMs)) {
-    const { sequence, storedAtMs } = lastRead;
-    if (!(await reader.holds(partition, sequence, storedAtMs))) return storedAtMs;
-  }
-  if (lifts.foundFrom(readBefore)) return undefined;
-  return (await reader.end(partition)) < readBefore ? 0 : undefined;
+async function write(bucket: Bucket, key: string, lifts: LogLifts, revision: number) {
+  const outcome = await new Promise<PutOutcome>((resolve) =>
+    bucket.put(key, encodeJson(lifts.list), revision, resolve),
+  );
+  if (outcome.kind === "stored") return;
+  const code = outcome.kind === "conflict" ? "conflict" : "unavailable";
+  throw new HoldfastError(code, `that a log has lost its end could not be written down (${key})`);
 }

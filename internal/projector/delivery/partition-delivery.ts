@@ -3,7 +3,7 @@ import type {
   Record as LogRecord,
 } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { parseConnectionId } from "../../../streams/connection-id.ts";
-import { decodeJson, encodeJson, type MailboxMark } from "../../../streams/records.ts";
+import { type Checkpoint, decodeJson, encodeJson, type MailboxMark } from "../../../streams/records.ts";
 import { fullFilter, fullKey, parseFullKey } from "../../../streams/subjects.ts";
 import type { Bucket, LogReader, Mailbox, Receipts } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
@@ -15,12 +15,12 @@ import { HandledMarks } from "./handled-marks.ts";
 import type { AckedUnread, Inbox } from "./inbox.ts";
 import { type LastRead, LogLifts, loadLifts } from "./log-lifts.ts";
 import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
-import type { ConnectionOf, DeliveryCounters } from "./state.ts";
+import type { ConnectionOf, DeliveryCounters, DeliveryLimits } from "./state.ts";
 
 const TICK_MS = 100;
 const MARKS_WINDOW = 64;
 /** How many of the messages that were acknowledged without having been read are read at once for their receipts. */
-const RECEIPTS_AT_ONCE = 64;
+export const RECEIPTS_AT_ONCE = 64;
 /** How long a handover waits for what is on its way to the mailbox. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
@@ -45,8 +45,12 @@ export interface PartitionDeliveryOptions extends DeliveryShare {
   partition: number;
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
-  reader: Pick<LogReader, "holds" | "end">;
+  reader: Pick<LogReader, "holds">;
   connectionOf: ConnectionOf;
+  /** The log is read from its start. */
+  fromStart: boolean;
+  /** Unset: DELIVERY_LIMITS. */
+  limits?: Partial<DeliveryLimits>;
   /** Whether the lease holds at this moment. */
   allowed(): boolean;
   failed(why: WriteFailure): void;
@@ -70,7 +74,7 @@ export class PartitionDelivery implements SendObserver {
   constructor(options: PartitionDeliveryOptions) {
     const { stores, counters, allowed, failed, connectionOf, partition } = options;
     this.#options = options;
-    this.#fold = new DeliveryFold(connectionOf, {}, counters);
+    this.#fold = new DeliveryFold(connectionOf, options.limits, counters);
     this.#marks = new KeyWriter<MailboxMark>({
       bucket: stores.marks,
       window: MARKS_WINDOW,
@@ -87,20 +91,22 @@ export class PartitionDelivery implements SendObserver {
   }
 
   /**
-   * Reads what waits in the mailbox. `readBefore`: how far an earlier owner has read the log.
+   * Reads what waits in the mailbox. `before`: how far an earlier owner has read the log.
+   * False if the log has lost its end since: what is in the place of it is to be read from the start.
    * @throws HoldfastError when it cannot be read.
    */
-  async load(readBefore: number): Promise<void> {
+  async load(before: Pick<Checkpoint, "read" | "readAtMs">): Promise<boolean> {
     const { partition, clock, stores, reader, lastRead } = this.#options;
-    this.#lifts = await loadLifts({
+    const { lifts, isWhole } = await loadLifts({
       partition,
       bucket: stores.marks,
       reader,
-      lastRead: lastRead.get(partition),
-      readBefore,
+      read: readOf(before, lastRead.get(partition)),
       nowMs: clock.now(),
     });
-    this.#fold.readBefore(readBefore);
+    if (!isWhole && !this.#options.fromStart) return false;
+    this.#lifts = lifts;
+    this.#fold.readBefore(before.read);
     for await (const { key, value, revision } of stores.marks.list(fullFilter(partition))) {
       const mark = value === undefined ? undefined : decodeJson<MailboxMark>(value);
       this.#marks.known(key, revision, mark);
@@ -111,6 +117,12 @@ export class PartitionDelivery implements SendObserver {
     for await (const page of stores.mailbox.list(partition)) {
       for (const header of page) this.#fold.mailFound(header, clock.now());
     }
+    return true;
+  }
+
+  /** When the broker stored the newest record that was read, Unix ms; undefined when none was. */
+  get readAtMs(): number | undefined {
+    return this.#lastRead?.storedAtMs;
   }
 
   /** A record of the log. `message` bytes of it are copied. */
@@ -334,6 +346,15 @@ export class PartitionDelivery implements SendObserver {
     const { log, partition } = this.#options;
     log.warn({ partition, err: reason }, "must-arrive: tried again later");
   }
+}
+
+function readOf(
+  { read: sequence, readAtMs }: Pick<Checkpoint, "read" | "readAtMs">,
+  lastRead: LastRead | undefined,
+): LastRead[] {
+  const read = lastRead === undefined ? [] : [lastRead];
+  if (readAtMs !== undefined) read.push({ sequence, storedAtMs: readAtMs });
+  return read;
 }
 
 /** The connection of a route, for the fold. */

@@ -86,13 +86,21 @@ export interface Checkpoint {
   sequence: number;
   /** How far its owner had read by then, which may be further: what is still to be delivered is read again. */
   read: number;
-  /** When the broker stored the newest record that was read, Unix ms: another one there means a log that has lost its end. */
-  readAtMs?: number;
+  /** The newest record that was read: if another one stands there, the log has lost its end. */
+  newest?: ReadRecord;
   owner: string;
   /** The number of the newest record of each incarnation. */
   numbers: Record<string, number>;
   /** The incarnations that are over, and when (Unix ms of the record) each was declared so. */
   dead: Record<string, number>;
+}
+
+/** A record of the log that an owner has read. */
+export interface ReadRecord {
+  sequence: number;
+  /** When the broker stored it, and when the owner read it, Unix ms by the clock of each. */
+  storedAtMs: number;
+  readAtMs: number;
 }
 
 /** `hf_room`: what is known of a room besides its members. */

@@ -7,7 +7,14 @@ import type { Connection } from "./connect.ts";
 import type { Appender, Receipts } from "./contract.ts";
 import { natsError } from "./nats-errors.ts";
 import { pages } from "./pages.ts";
-import { decodePage, encodeIndex, encodePage, findInIndex, hashOf, shardOf } from "./receipt-pages.ts";
+import {
+  decodePage,
+  encodeIndex,
+  encodePage,
+  findInIndex,
+  hashOf,
+  shardOf,
+} from "./receipt-pages.ts";
 
 /** A message is delivered or in the mailbox long before, and then there is a newer receipt. */
 const ACCEPTED_KEPT_MS = 5 * 60 * 1_000;

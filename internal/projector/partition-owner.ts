@@ -257,8 +257,8 @@ export class PartitionOwner {
   #moveCheckpoint(): void {
     const { position } = this.#table;
     const sequence = this.delivery.checkpoint(position);
-    const { readAtMs } = this.#delivery;
-    const read = { read: position, ...(readAtMs !== undefined && { readAtMs }) };
+    const { newest } = this.#delivery;
+    const read = { read: position, ...(newest !== undefined && { newest }) };
     const progress = { ...this.#table.progress(), sequence, ...read };
     this.#writes.moveCheckpoint(progress, () => {
       if (this.#stage !== "closing") return;

@@ -41,7 +41,13 @@ interface Told {
   number: number;
 }
 
-function append(appender: LinedAppender, told: Told[], key: string, number: number, owner?: object) {
+function append(
+  appender: LinedAppender,
+  told: Told[],
+  key: string,
+  number: number,
+  owner?: object,
+) {
   appender.append(
     key,
     `s.${key}`,

@@ -56,9 +56,7 @@ function mail(sequence: number, change: Partial<Mail> = {}): Mail {
 }
 
 function put(one: Mail): Promise<number | HoldfastError> {
-  return new Promise((resolve) =>
-    mailbox.put(one, { owner, stored: resolve, refused: resolve }),
-  );
+  return new Promise((resolve) => mailbox.put(one, { owner, stored: resolve, refused: resolve }));
 }
 
 async function placeOf(one: Mail): Promise<number> {

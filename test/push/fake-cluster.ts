@@ -171,7 +171,6 @@ export class FakeLogAppender {
     }
     queueMicrotask(() => stored?.(sequence, before !== undefined));
   }
-
 }
 
 export class FakeReceipts implements Receipts {

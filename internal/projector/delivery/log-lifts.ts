@@ -1,17 +1,10 @@
-import { decodeJson, encodeJson, type LogLift } from "../../../streams/records.ts";
+import { decodeJson, encodeJson, type LogLift, type ReadRecord } from "../../../streams/records.ts";
 import { liftKey } from "../../../streams/subjects.ts";
 import type { Bucket, LogReader, PutOutcome } from "../../bus/contract.ts";
 import { HoldfastError } from "../../status/errors.ts";
 
 /** More than a log can have grown since it was last synced. */
 const LIFT = 100_000_000;
-
-/** The newest record that was read of a partition. */
-export interface LastRead {
-  sequence: number;
-  /** When the broker stored it, Unix ms. */
-  storedAtMs: number;
-}
 
 /**
  * Delivery sequences are the log's, and clients count everything up to their last one as handled, for
@@ -39,7 +32,7 @@ export class LogLifts {
     return new LogLifts([...this.#lifts, { afterMs, by: highest + LIFT, foundAtMs }]);
   }
 
-  /** Whether a loss was found since: what was read before may be gone, and is allowed for. */
+  /** Whether a loss was found since: what was read before and is gone is allowed for. */
   foundSince(timeMs: number): boolean {
     return this.#lifts.some(({ foundAtMs }) => foundAtMs > timeMs);
   }
@@ -54,7 +47,7 @@ export interface LoadLiftsOptions {
   bucket: Bucket;
   reader: Pick<LogReader, "holds">;
   /** What is known to have been read of the log: by an owner in this process, and by the checkpoint's. */
-  read: readonly LastRead[];
+  read: readonly ReadRecord[];
   nowMs: number;
 }
 
@@ -75,10 +68,10 @@ export async function loadLifts(
     if (entry.value !== undefined) lifts = new LogLifts(decodeJson<LogLift[]>(entry.value));
   }
   let isWhole = true;
-  for (const { sequence, storedAtMs } of read) {
+  for (const { sequence, storedAtMs, readAtMs } of read) {
     if (await reader.holds(partition, sequence, storedAtMs)) continue;
     isWhole = false;
-    if (lifts.foundSince(storedAtMs)) continue;
+    if (lifts.foundSince(readAtMs)) continue;
     // What is left was stored before that record, and what takes the place of what is lost, after it.
     lifts = lifts.raised(storedAtMs, nowMs);
     await write(bucket, key, lifts, revision);

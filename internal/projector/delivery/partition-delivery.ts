@@ -1,9 +1,12 @@
-import type {
-  Connected,
-  Record as LogRecord,
-} from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import type { Connected, Record as LogRecord } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { parseConnectionId } from "../../../streams/connection-id.ts";
-import { type Checkpoint, decodeJson, encodeJson, type MailboxMark } from "../../../streams/records.ts";
+import {
+  type Checkpoint,
+  decodeJson,
+  encodeJson,
+  type MailboxMark,
+  type ReadRecord,
+} from "../../../streams/records.ts";
 import { fullFilter, fullKey, parseFullKey } from "../../../streams/subjects.ts";
 import type { Bucket, LogReader, Mailbox, Receipts } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
@@ -13,7 +16,7 @@ import { DeliveryFold } from "./delivery-fold.ts";
 import type { DeliveryEffect, Loaded } from "./effects.ts";
 import { HandledMarks } from "./handled-marks.ts";
 import type { AckedUnread, Inbox } from "./inbox.ts";
-import { type LastRead, LogLifts, loadLifts } from "./log-lifts.ts";
+import { LogLifts, loadLifts } from "./log-lifts.ts";
 import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
 import type { ConnectionOf, DeliveryCounters, DeliveryLimits } from "./state.ts";
 
@@ -38,7 +41,7 @@ export interface DeliveryShare {
   counters: DeliveryCounters;
   sender: NodeSender;
   /** The newest record that was read of each partition. */
-  lastRead: Map<number, LastRead>;
+  lastRead: Map<number, ReadRecord>;
 }
 
 export interface PartitionDeliveryOptions extends DeliveryShare {
@@ -63,7 +66,7 @@ export class PartitionDelivery implements SendObserver {
   readonly #marks: KeyWriter<MailboxMark>;
   readonly #handled: HandledMarks;
   #lifts = new LogLifts();
-  #lastRead: LastRead | undefined;
+  #newest: ReadRecord | undefined;
   #timer: Timer | undefined;
   #flushPlanned = false;
   #stage: "running" | "closing" | "stopped" = "running";
@@ -95,13 +98,13 @@ export class PartitionDelivery implements SendObserver {
    * False if the log has lost its end since: what is in the place of it is to be read from the start.
    * @throws HoldfastError when it cannot be read.
    */
-  async load(before: Pick<Checkpoint, "read" | "readAtMs">): Promise<boolean> {
+  async load(before: Pick<Checkpoint, "read" | "newest">): Promise<boolean> {
     const { partition, clock, stores, reader, lastRead } = this.#options;
     const { lifts, isWhole } = await loadLifts({
       partition,
       bucket: stores.marks,
       reader,
-      read: readOf(before, lastRead.get(partition)),
+      read: [lastRead.get(partition), before.newest].filter((one) => one !== undefined),
       nowMs: clock.now(),
     });
     if (!isWhole && !this.#options.fromStart) return false;
@@ -120,16 +123,16 @@ export class PartitionDelivery implements SendObserver {
     return true;
   }
 
-  /** When the broker stored the newest record that was read, Unix ms; undefined when none was. */
-  get readAtMs(): number | undefined {
-    return this.#lastRead?.storedAtMs;
+  /** The newest record that was read; undefined when none was. */
+  get newest(): ReadRecord | undefined {
+    return this.#newest;
   }
 
   /** A record of the log. `message` bytes of it are copied. */
   record(sequence: number, { body, atMs: at }: LogRecord, storedAtMs: number): void {
     const nowMs = this.#options.clock.now();
     const atMs = Number(at);
-    this.#noteRead(sequence, storedAtMs);
+    this.#noteRead({ sequence, storedAtMs, readAtMs: nowMs });
     const delivery = sequence + this.#lifts.of(storedAtMs);
     if (body.case === "accepted") {
       this.#fold.accepted(sequence, body.value, { sequence: delivery, atMs, nowMs });
@@ -159,14 +162,9 @@ export class PartitionDelivery implements SendObserver {
     this.#fold.claimed(app, device, ack, nowMs);
   }
 
-  #noteRead(sequence: number, storedAtMs: number): void {
-    if (this.#lastRead === undefined) {
-      this.#lastRead = { sequence, storedAtMs };
-      this.#options.lastRead.set(this.#options.partition, this.#lastRead);
-      return;
-    }
-    this.#lastRead.sequence = sequence;
-    this.#lastRead.storedAtMs = storedAtMs;
+  #noteRead(record: ReadRecord): void {
+    this.#newest = record;
+    this.#options.lastRead.set(this.#options.partition, record);
   }
 
   /** The device's connection may have changed. */
@@ -346,15 +344,6 @@ export class PartitionDelivery implements SendObserver {
     const { log, partition } = this.#options;
     log.warn({ partition, err: reason }, "must-arrive: tried again later");
   }
-}
-
-function readOf(
-  { read: sequence, readAtMs }: Pick<Checkpoint, "read" | "readAtMs">,
-  lastRead: LastRead | undefined,
-): LastRead[] {
-  const read = lastRead === undefined ? [] : [lastRead];
-  if (readAtMs !== undefined) read.push({ sequence, storedAtMs: readAtMs });
-  return read;
 }
 
 /** The connection of a route, for the fold. */

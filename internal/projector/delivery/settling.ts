@@ -40,8 +40,7 @@ export function acknowledge(
   let mayBeMailed = unread.length > 0;
   for (const entry of entries) {
     if (entry.mailedAs > 0) inbox.doneMail.push(entry.mailedAs);
-    mayBeMailed ||=
-      entry.mailedAs > 0 || entry.mailing || entry.sequence <= state.inheritedUpTo;
+    mayBeMailed ||= entry.mailedAs > 0 || entry.mailing || entry.sequence <= state.inheritedUpTo;
     entry.over = true;
     state.release(entry);
     if (tell) state.receipt(inbox, entry, { ...step });

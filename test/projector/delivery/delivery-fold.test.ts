@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { DeliveryFold } from "../../../internal/projector/delivery/delivery-fold.ts";
 import type { DeliveryEffect, Loaded } from "../../../internal/projector/delivery/effects.ts";
 import type { Connection } from "../../../internal/projector/delivery/inbox.ts";
+import type { DeliveryLimits } from "../../../internal/projector/delivery/state.ts";
 import { AcceptedSchema, AckedSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 
 const HOUR = 3_600_000;
@@ -22,7 +23,7 @@ beforeEach(() => {
   fold = began();
 });
 
-function began(limits: { window?: number; mailbox?: number } = {}): DeliveryFold {
+function began(limits: Partial<DeliveryLimits> = {}): DeliveryFold {
   return new DeliveryFold(() => connection, limits);
 }
 
@@ -42,7 +43,7 @@ function accept(sequence: number, ttlMs = HOUR): void {
     device: "d1",
     messageId: `m${sequence}`,
     business: "chat",
-    message: Buffer.from(`message ${sequence}`),
+    message: Buffer.from(`message ${sequence}`.padEnd(10)),
     expiresAtMs: BigInt(now + ttlMs),
   });
   fold.accepted(sequence, accepted, { sequence, atMs: now, nowMs: now });
@@ -66,6 +67,14 @@ function pass(ms: number): void {
 function move(to: Connection | undefined): void {
   connection = to;
   fold.moved("demo", "d1", now);
+}
+
+/** The device says at its login that it has handled everything up to this delivery. */
+function claim(deliverySequence: number): void {
+  last += 1;
+  const { node, id } = SECOND;
+  const ack = { recordSequence: last, atMs: now, deliverySequence, node, connection: id };
+  fold.claimed("demo", "d1", ack, now);
 }
 
 /** Stores what is on its way to the mailbox, at places from `place` on. */
@@ -103,6 +112,32 @@ describe("a connected device", () => {
     ack(50);
     expect(fold.devices).toBe(0);
     expect(fold.checkpoint(100)).toBe(100);
+  });
+
+  test("is sent no more bytes than may wait for it, and a message that is larger alone", () => {
+    fold = began({ windowBytes: 29 });
+    fold.goLive(now);
+    // 10 bytes each, and three would be one too many.
+    for (const sequence of [1, 2, 3]) accept(sequence);
+    expect(sent()).toEqual([1, 2, 3].slice(0, 2));
+    ack(1);
+    expect(sent()).toEqual([3]);
+    fold = began({ windowBytes: 5 });
+    fold.goLive(now);
+    for (const sequence of [4, 5]) accept(sequence);
+    expect(sent()).toEqual([4]);
+    ack(4);
+    expect(sent()).toEqual([5]);
+  });
+
+  test("that could not say so while it was connected says at its login what it has handled", () => {
+    fold.goLive(now);
+    for (const sequence of [10, 20, 30]) accept(sequence);
+    sent();
+    claim(20);
+    move(SECOND);
+    expect(sent()).toEqual([30]);
+    expect(fold.counters.delivered).toBe(2);
   });
 
   test("that does not acknowledge is sent everything again after 2, 5, 15, 30 and 45 s", () => {
@@ -311,7 +346,9 @@ describe("an owner that takes over", () => {
     expect(
       kinds.flatMap((effect) => (effect.kind === "send" ? [effect.entry.sequence] : [])),
     ).toEqual([10, 20]);
-    expect(kinds.some((effect) => effect.kind === "purge" && effect.purge.places[0] === 3)).toBe(true);
+    expect(kinds.some((effect) => effect.kind === "purge" && effect.purge.places[0] === 3)).toBe(
+      true,
+    );
   });
 
   test("reads again what is in the mailbox already without sending it twice", () => {
@@ -323,6 +360,50 @@ describe("an owner that takes over", () => {
     const [load] = effects("load");
     fold.loaded(load!.inbox, load!.entries, found([10]), now);
     expect(sent()).toEqual([10]);
+  });
+
+  test("does not deliver what an owner before it has written down as handled, and deletes it", () => {
+    const mail = { app: "demo", device: "d1", business: "chat" };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
+    for (const sequence of [5, 6, 7]) {
+      const header = { ...mail, ...times, messageId: `m${sequence}`, sequence };
+      fold.mailFound({ ...header, mailedAs: sequence + 100 }, now);
+    }
+    fold.goLive(now);
+    const [load] = effects("load");
+    expect(load!.handled).toBe(true);
+    fold.loaded(load!.inbox, load!.entries, found([5, 6, 7], 6), now);
+    const after = fold.takeEffects();
+    expect(after.flatMap((e) => (e.kind === "send" ? [e.entry.sequence] : []))).toEqual([7]);
+    expect(after.flatMap((e) => (e.kind === "purge" ? e.purge.places : []))).toEqual([105, 106]);
+    expect(fold.counters.repeatedMail).toBe(2);
+  });
+
+  test("writes down what is acknowledged of what it took over, since its predecessor may still mail it", () => {
+    accept(10);
+    fold.goLive(now);
+    expect(sent()).toEqual([10]);
+    ack(10);
+    const [purge] = effects("purge");
+    expect(purge!.purge).toMatchObject({ handled: 10, places: [] });
+    expect(fold.checkpoint(1_000)).toBe(last - 1);
+    fold.purged(purge!.inbox, now);
+    expect(fold.checkpoint(1_000)).toBe(1_000);
+    // What only this owner has had in hand costs nothing.
+    accept(2_000);
+    ack(2_000);
+    expect(effects("purge")).toEqual([]);
+  });
+
+  test("writes the receipts of mail that was acknowledged to its predecessor", () => {
+    const mail = { app: "demo", device: "d1", messageId: "m5", business: "chat" };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
+    fold.mailFound({ ...mail, ...times, sequence: 5, mailedAs: 3 }, now);
+    ack(5);
+    fold.goLive(now);
+    const [purge] = effects("purge");
+    expect(purge!.purge).toMatchObject({ handled: 5, places: [3] });
+    expect(purge!.purge.acked).toMatchObject([{ places: [3], step: { step: "acked" } }]);
   });
 
   test("deletes the second copy of a mail, and keeps the first", () => {

@@ -1,7 +1,7 @@
 import { LinedAppender } from "../../../internal/bus/keyed-appender.ts";
 import type { DeliveryLimits } from "../../../internal/projector/delivery/state.ts";
 import type { Progress } from "../../../internal/projector/fold/route-table.ts";
-import type { Receipt, Route } from "../../../streams/records.ts";
+import type { ReadRecord, Receipt, Route } from "../../../streams/records.ts";
 import { fullKey, nodePushSubject } from "../../../streams/subjects.ts";
 import { WindowAppender } from "../../support/window-appender.ts";
 import { EPOCH_MS } from "../process.ts";
@@ -39,7 +39,7 @@ export const NO_FAULTS: Faults = { loss: 0, slowness: 0, mailFaults: 0, mailSlow
 
 interface Checkpoint extends Progress {
   read: number;
-  readAtMs?: number;
+  newest?: ReadRecord;
   claimedBy: object | undefined;
 }
 

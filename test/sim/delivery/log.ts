@@ -111,6 +111,8 @@ export class SimLog {
   }
 
   #give(reader: Reader, stored: Stored): void {
+    // As a reader does that has not noticed yet: what is not above its position, it has.
+    if (stored.sequence <= reader.position) return;
     reader.position = stored.sequence;
     reader.record(stored);
   }

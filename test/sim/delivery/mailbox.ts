@@ -77,12 +77,15 @@ export class SimMailbox implements Mailbox {
     this.#appender = new WindowAppender(
       ({ payload, messageId }, answered) => {
         const cut = this.#cuts;
-        this.#send(() => {
-          if (world.chance(cluster.faults.mailFaults)) return "rejected" as const;
-          return cluster.mailbox.store(decodeJson(payload), messageId);
-        }, (answer) => {
-          if (cut === this.#cuts) answered(answer);
-        });
+        this.#send(
+          () => {
+            if (world.chance(cluster.faults.mailFaults)) return "rejected" as const;
+            return cluster.mailbox.store(decodeJson(payload), messageId);
+          },
+          (answer) => {
+            if (cut === this.#cuts) answered(answer);
+          },
+        );
       },
       (retry) => world.after(world.between(50, 500), () => this.#process.receive(retry)),
     );
@@ -123,7 +126,9 @@ export class SimMailbox implements Mailbox {
       this.#cluster.violate(`${places.length} messages loaded at once`);
     }
     return this.#ask(() => {
-      const found = this.#cluster.mailbox.of(device).filter(({ mailedAs }) => places.includes(mailedAs));
+      const found = this.#cluster.mailbox
+        .of(device)
+        .filter(({ mailedAs }) => places.includes(mailedAs));
       return new Map(
         found.map(({ text, ...mail }) => {
           return [mail.sequence, { ...mail, message: Buffer.from(text, "base64") }] as const;

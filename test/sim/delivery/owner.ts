@@ -112,7 +112,10 @@ export class SimOwner {
     const stored = structuredClone([...routes.values()]);
     this.#last = log.last;
     this.#acked = new Map(log.acked);
-    const newest = stored.reduce((most, { sequence }) => Math.max(most, sequence), checkpoint.sequence);
+    const newest = stored.reduce(
+      (most, { sequence }) => Math.max(most, sequence),
+      checkpoint.sequence,
+    );
     const otherLog = this.#last < newest || this.#fromStart;
     if (otherLog) for (const route of stored) route.sequence = 0;
     this.table = RouteTable.restore(
@@ -186,13 +189,13 @@ export class SimOwner {
       this.#dirty.delete(device);
     }
     if (this.#dirty.size > 0) return;
-    const { readAtMs } = this.delivery;
+    const { newest } = this.delivery;
     const sequence = this.delivery.fold.checkpoint(this.table.position);
     this.#cluster.checkpoint = {
       ...this.table.progress(),
       sequence,
       read: this.table.position,
-      ...(readAtMs !== undefined && { readAtMs }),
+      ...(newest !== undefined && { newest }),
       claimedBy: this,
     };
   }
@@ -242,7 +245,9 @@ export class SimOwner {
         if (unwritten === undefined) return;
         const answer = create(DeliverAnswerSchema, { unwritten, atMs: 0n });
         const bytes = toBinary(DeliverAnswerSchema, answer);
-        world.after(this.#cluster.delay(), () => this.projector.process.receive(() => answered(bytes)));
+        world.after(this.#cluster.delay(), () =>
+          this.projector.process.receive(() => answered(bytes)),
+        );
       });
     }
   }
@@ -255,7 +260,9 @@ export class SimOwner {
         this.#cluster.violate(`${messageId} was sent after its time`);
       }
       if (Number(deliverySequence) <= (this.#acked.get(device) ?? 0)) {
-        this.#cluster.violate(`${messageId} was sent again, though the log says it was acknowledged`);
+        this.#cluster.violate(
+          `${messageId} was sent again, though the log says it was acknowledged`,
+        );
       }
     }
   }

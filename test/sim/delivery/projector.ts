@@ -1,4 +1,4 @@
-import type { LastRead } from "../../../internal/projector/delivery/log-lifts.ts";
+import type { ReadRecord } from "../../../streams/records.ts";
 import { SimProcess } from "../process.ts";
 import type { DeliveryCluster } from "./cluster.ts";
 import { SimMailbox } from "./mailbox.ts";
@@ -7,7 +7,7 @@ import { SimMailbox } from "./mailbox.ts";
 export class SimProjector {
   readonly process: SimProcess;
   readonly mailbox: SimMailbox;
-  readonly lastRead = new Map<number, LastRead>();
+  readonly lastRead = new Map<number, ReadRecord>();
 
   constructor(name: string, cluster: DeliveryCluster) {
     this.process = new SimProcess(cluster.world, name);

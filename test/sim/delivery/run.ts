@@ -143,8 +143,7 @@ function verdict({
     }
   }
   if (owner === undefined) wrong.push("nobody owns the partition");
-  else if (!owner.settled)
-    wrong.push(`the owner still holds on to ${owner.devices} devices`);
+  else if (!owner.settled) wrong.push(`the owner still holds on to ${owner.devices} devices`);
   return wrong;
 }
 

@@ -153,6 +153,7 @@ export class DeliveryCluster {
     mailbox.cut(forMs);
     this.#takeOver();
     world.after(forMs, () => {
+      owner.inDoubt = true;
       process.thaw();
       // It reads who owns the partition now.
       world.after(world.between(0, 1_000), () => owner.stop());

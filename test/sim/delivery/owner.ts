@@ -40,6 +40,8 @@ export class SimOwner {
   #stopReading: () => void = () => {};
   #live = false;
   #stopped = false;
+  /** It has been away, and has not read yet whether it still owns the partition. */
+  inDoubt = false;
 
   constructor(cluster: DeliveryCluster, projector: SimProjector, fromStart = false) {
     this.#cluster = cluster;
@@ -63,7 +65,7 @@ export class SimOwner {
         holds: async (_partition, sequence, storedAtMs) => log.holds(sequence, storedAtMs),
       },
       connectionOf: (app, device) => connectionOfRoute(this.table.device(app, device)?.route),
-      allowed: () => !this.#stopped,
+      allowed: () => !this.#stopped && !this.inDoubt,
       failed: () => this.#fail(),
       stores: {
         mailbox,
@@ -182,7 +184,10 @@ export class SimOwner {
   #moveCheckpoint(): void {
     const { world, routes, checkpoint } = this.#cluster;
     if (this.#stopped || !this.#live) return;
-    if (checkpoint.claimedBy !== this) return this.stop();
+    if (checkpoint.claimedBy !== this) {
+      this.stop();
+      return;
+    }
     for (const device of this.#dirty) {
       if (world.chance(0.1)) continue;
       routes.set(device.route.device, structuredClone(device.route));

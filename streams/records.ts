@@ -92,11 +92,21 @@ export interface Checkpoint {
   sequence: number;
   /** How far its owner had read by then, which may be further: what is still to be delivered is read again. */
   read: number;
+  /** The newest record that was read: if another one stands there, the log has lost its end. */
+  newest?: ReadRecord;
   owner: string;
   /** The number of the newest record of each incarnation. */
   numbers: Record<string, number>;
   /** The incarnations that are over, and when (Unix ms of the record) each was declared so. */
   dead: Record<string, number>;
+}
+
+/** A record of the log that an owner has read. */
+export interface ReadRecord {
+  sequence: number;
+  /** When the broker stored it, and when the owner read it, Unix ms by the clock of each. */
+  storedAtMs: number;
+  readAtMs: number;
 }
 
 /** `hf_room`: what is known of a room besides its members. */
@@ -154,9 +164,25 @@ export interface ReceiptStep {
   reason?: string;
 }
 
-/** `hf_full`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
+/** `hf_mailbox`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
 export interface MailboxMark {
   full: boolean;
+}
+
+/** `hf_mailbox`: up to which delivery a device has handled its mail. Written by the partition's owner. */
+export interface HandledMark {
+  handled: number;
+}
+
+/**
+ * `hf_mailbox`, a list of these: of a partition whose log has lost its end, by how much the deliveries
+ * of records that the broker stored after this time (Unix ms) lie above their log sequences.
+ */
+export interface LogLift {
+  afterMs: number;
+  by: number;
+  /** When this was found, Unix ms. */
+  foundAtMs: number;
 }
 
 /** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */

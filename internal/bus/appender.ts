@@ -58,6 +58,7 @@ interface Message {
   readonly first: First | undefined;
   /** When it was appended, in monotonic ms. */
   readonly atMs: number;
+  readonly owner: object | undefined;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
   duplicate: boolean;
@@ -129,9 +130,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    const { refuseWhenFull = false } = options ?? {};
+    const { refuseWhenFull = false, owner } = options ?? {};
     const atMs = this.#clock.monotonic();
-    const asked = { stored, refused, refuseWhenFull, first: undefined };
+    const asked = { stored, refused, refuseWhenFull, owner, first: undefined };
     this.#add({ ...UNSENT, atMs, subject, payload, size, headers, ...asked });
   }
 
@@ -151,6 +152,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
       stored: undefined,
       refused: undefined,
       refuseWhenFull: false,
+      owner: undefined,
       first: { id, done },
     });
   }
@@ -166,6 +168,15 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   discard(): void {
     this.#window.discard();
+  }
+
+  /**
+   * Sends nothing (again) that was appended with this `owner`, and tells it nothing. What is on its way
+   * may still be stored.
+   */
+  forget(owner: object): void {
+    this.#window.forget((message) => message.owner === owner);
+    this.#send();
   }
 
   /** Ends it; what is not stored by now may never be. */

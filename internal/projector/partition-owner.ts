@@ -5,7 +5,7 @@ import {
 } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { partitionQuerySubject } from "../../streams/subjects.ts";
-import type { LogReader, Messages, Received, Subscription } from "../bus/contract.ts";
+import type { LogReader, Messages, Reading, Received, Subscription } from "../bus/contract.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { DeliveryFold } from "./delivery/delivery-fold.ts";
@@ -25,7 +25,7 @@ import { answerQuery } from "./query.ts";
 /** Why an owner stopped without being asked to. */
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
 
-export interface PartitionOwnerOptions extends Omit<PartitionWritesOptions, "failed"> {
+export interface PartitionOwnerOptions extends Omit<PartitionWritesOptions, "failed" | "room"> {
   log: Pick<Logger, "info" | "warn">;
   reader: LogReader;
   delivery: DeliveryShare;
@@ -58,7 +58,7 @@ export class PartitionOwner {
   #table = new RouteTable();
   /** What the checkpoint said when it was claimed: reading the log once more need not be told. */
   #claimedSequence = 0;
-  #reading: Subscription | undefined;
+  #reading: Reading | undefined;
   #queries: Subscription | undefined;
   #closed: (() => void) | undefined;
 
@@ -73,7 +73,7 @@ export class PartitionOwner {
       connectionOf: (app, device) => connectionOfRoute(this.#table.device(app, device)?.route),
       failed,
     });
-    this.#writes = new PartitionWrites({ ...options, failed });
+    this.#writes = new PartitionWrites({ ...options, failed, room: () => this.#reading?.resume() });
   }
 
   get live(): boolean {
@@ -166,8 +166,9 @@ export class PartitionOwner {
     this.#claimedSequence = checkpoint.value?.sequence ?? 0;
     this.#table = table;
     this.#writes.loaded(stored);
-    await this.#delivery.load(checkpoint.value?.read ?? 0);
+    const isWhole = await this.#delivery.load(checkpoint.value ?? { read: 0 });
     if (this.#hasStopped()) return;
+    if (!isWhole) return this.#fail("log-lost");
     this.#stage = "catching-up";
     this.#read(last);
   }
@@ -175,8 +176,8 @@ export class PartitionOwner {
   #read(last: number): void {
     const { partition, reader, log } = this.#options;
     const reading = reader.read(partition, this.#table.position, {
-      record: (sequence, data) => {
-        this.#record(sequence, data);
+      record: (sequence, data, storedAtMs) => {
+        this.#record(sequence, data, storedAtMs);
         if (this.#stage === "catching-up" && sequence >= last) this.#goLive();
       },
       lost: (why) => {
@@ -206,17 +207,19 @@ export class PartitionOwner {
     this.#orders.compare();
   }
 
-  #record(sequence: number, data: Uint8Array): void {
+  #record(sequence: number, data: Uint8Array, storedAtMs: number): void {
     if (this.#stage !== "catching-up" && this.#stage !== "live") return;
     try {
       const record = fromBinary(RecordSchema, data);
       fold(this.#table, sequence, record, this.#effects);
-      this.#delivery.record(sequence, record);
+      this.#delivery.record(sequence, record, storedAtMs);
     } catch (err) {
       const { log, partition } = this.#options;
       log.warn({ partition, sequence, err }, "a log record cannot be read and is left out");
     }
     this.#carryOut();
+    // A stream that takes no events holds this reader up, rather than costing memory for all of them.
+    if (this.#writes.crowded) this.#reading?.pause();
   }
 
   /** Orders wait until all of the log was read: what it says in between may be long over. */
@@ -258,7 +261,9 @@ export class PartitionOwner {
   #moveCheckpoint(): void {
     const { position } = this.#table;
     const sequence = this.delivery.checkpoint(position);
-    const progress = { ...this.#table.progress(), sequence, read: position };
+    const { newest } = this.#delivery;
+    const read = { read: position, ...(newest !== undefined && { newest }) };
+    const progress = { ...this.#table.progress(), sequence, ...read };
     this.#writes.moveCheckpoint(progress, () => {
       if (this.#stage !== "closing") return;
       if (this.#table.position === position) this.#closed?.();

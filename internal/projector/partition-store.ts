@@ -62,10 +62,11 @@ export async function loadPartition(options: LoadOptions): Promise<StoredPartiti
   const { sequence, numbers, dead } = checkpoint.value;
   const newest = values.reduce((max, route) => Math.max(max, route.sequence), sequence);
   // A log that ends before what was made of it is another log: its sequences mean other records.
-  const otherLog = last < newest;
+  // So is one that was cut, or has lost its end and grown again.
+  const otherLog = last < newest || fromStart;
   if (otherLog) for (const route of values) route.sequence = 0;
   // The numbers hold in any log, as the nodes go on counting.
-  const progress: Progress = { sequence: otherLog || fromStart ? 0 : sequence, numbers, dead };
+  const progress: Progress = { sequence: otherLog ? 0 : sequence, numbers, dead };
   return { checkpoint, table: RouteTable.restore(progress, values), routes, users, last };
 }
 

@@ -1,7 +1,7 @@
 import { ROUTE_TTL_MS } from "../../streams/layout.ts";
 import { type Checkpoint, encodeJson, type Route } from "../../streams/records.ts";
 import { partitionKey, routeKey } from "../../streams/subjects.ts";
-import type { Appender } from "../bus/contract.ts";
+import type { KeyedAppender } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
@@ -24,8 +24,10 @@ export interface PartitionWritesOptions extends Permission {
   id: string;
   clock: Clock;
   /** For stream HF_STATE, and nothing else. */
-  state: Appender;
+  state: KeyedAppender;
   buckets: Buckets;
+  /** `crowded` is false again. */
+  room(): void;
   /** Nothing may be written any more. */
   failed(why: WriteFailure): void;
 }
@@ -49,7 +51,7 @@ export class PartitionWrites {
     const { state, buckets, clock, allowed, confirmed, failed } = options;
     const writing = { window: WRITE_WINDOW, clock, allowed, confirmed, failed };
     this.#options = options;
-    this.#state = new StateFeed(state);
+    this.#state = new StateFeed(state, () => options.room());
     this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
@@ -68,6 +70,11 @@ export class PartitionWrites {
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
     return this.#state.backlog + this.#routes.backlog + this.#users.backlog;
+  }
+
+  /** True while so many events wait to be stored that no more records are to be taken. */
+  get crowded(): boolean {
+    return this.#state.crowded;
   }
 
   /** Whether the checkpoint is being moved. */

@@ -8,6 +8,7 @@ import { NODE_BEATS_FILTER, PROJECTOR_BEAT_SUBJECT } from "../../streams/subject
 import type {
   Appender,
   Bucket,
+  KeyedAppender,
   Link,
   LogReader,
   Messages,
@@ -43,8 +44,8 @@ export interface ProjectorOptions {
   log: Pick<Logger, "info" | "warn">;
   /** For what the projector itself adds to the log, and nothing else: a stream that takes nothing holds up its appender. */
   appender: Appender;
-  /** For stream HF_STATE, and nothing else. */
-  state: Appender;
+  /** For stream HF_STATE, and nothing else: a stream that takes nothing holds up its appender. */
+  state: KeyedAppender;
   /** Send nothing while it is not known whether the partitions are still owned. */
   held: readonly Pick<Appender, "hold" | "release">[];
   reader: LogReader;
@@ -102,9 +103,10 @@ export class Projector {
       changed: (partition) => this.#recordChanged(partition),
     });
     const sender = new NodeSender(options.messages, options.log);
+    const stores = options.delivery;
     const shared = {
       ...options,
-      delivery: { stores: options.delivery, counters: this.counters, sender },
+      delivery: { stores, counters: this.counters, sender, lastRead: new Map() },
       records: this.#records,
       counters: this.ownership,
     };

@@ -5,7 +5,6 @@ import { NodeSender } from "../../internal/projector/delivery/node-sender.ts";
 import { newDeliveryCounters } from "../../internal/projector/delivery/state.ts";
 import { PartitionOwner } from "../../internal/projector/partition-owner.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { FakeAppender } from "../access/fakes.ts";
 import { eventually } from "../support/eventually.ts";
 import { quietLogger } from "../support/logger.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
@@ -19,6 +18,7 @@ function silentMailbox(): Mailbox & { asked: number } {
     put() {
       this.asked++;
     },
+    forget() {},
     async *list() {},
     load: () => new Promise(() => {}),
     purge: () => new Promise(() => {}),
@@ -34,13 +34,14 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
     id: "p1",
     clock,
     log: quietLogger,
-    state: new FakeAppender(),
+    state: { append() {}, forget() {}, ready: true, backlog: 0 },
     reader: {
       read(_partition, _after, handler) {
         log.push(handler);
-        return { stop() {} };
+        return { stop() {}, pause() {}, resume() {} };
       },
       lastSequence: async () => 0,
+      holds: async () => true,
     },
     buckets: {
       route: new MemoryBucket(),
@@ -51,10 +52,11 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
       stores: {
         mailbox,
         receipts: { write() {}, read: async () => [] },
-        full: new MemoryBucket(),
+        marks: new MemoryBucket(),
       },
       counters: newDeliveryCounters(),
       sender: new NodeSender(messages, quietLogger),
+      lastRead: new Map(),
     },
     messages,
     fromStart: false,
@@ -86,7 +88,7 @@ test("an owner that loses its partition while it waits for the mailbox to hand o
   const clock = new VirtualClock();
   const mailbox = silentMailbox();
   const { owner, log } = await startOwner(mailbox, clock);
-  log.record(1, acceptedRecord(clock.now() + 60_000));
+  log.record(1, acceptedRecord(clock.now() + 60_000), clock.now());
   await eventually("the message is on its way to the mailbox", () => {
     clock.advance(1_000);
     return mailbox.asked === 1;

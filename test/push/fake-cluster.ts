@@ -143,20 +143,28 @@ export class FakeAppender implements Appender {
 }
 
 /** The log, as far as must-arrive messages go: knows message ids, and refuses what a test says. */
-export class FakeLogAppender implements Appender {
+export class FakeLogAppender {
   readonly accepted: { subject: string; record: Accepted }[] = [];
+  readonly forgotten: object[] = [];
+  readonly owners: (object | undefined)[] = [];
   ready = true;
   storing = true;
   refuseBecause: HoldfastError | undefined;
   readonly #ids = new Map<string, number>();
   #sequence = 100;
 
+  forget(owner: object): void {
+    this.forgotten.push(owner);
+  }
+
   append(
+    _key: string,
     subject: string,
     payload: Uint8Array,
     stored?: Stored,
-    { headers, refused }: AppendOptions = {},
+    { headers, refused, owner }: AppendOptions = {},
   ): void {
+    this.owners.push(owner);
     if (!this.storing) return;
     const why = this.refuseBecause;
     if (why !== undefined) {
@@ -175,20 +183,6 @@ export class FakeLogAppender implements Appender {
     }
     queueMicrotask(() => stored?.(sequence, before !== undefined));
   }
-
-  appendFirst(): void {
-    throw new Error("no message must be the first of its subject");
-  }
-
-  get backlog(): number {
-    return 0;
-  }
-
-  readonly oldestAgeMs = 0;
-
-  hold(): void {}
-  release(): void {}
-  discard(): void {}
 }
 
 export class FakeReceipts implements Receipts {

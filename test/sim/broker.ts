@@ -8,6 +8,7 @@ export interface StoredRecord {
   partition: number;
   subject: string;
   data: Uint8Array;
+  storedAtMs: number;
 }
 
 export interface Subscriber {
@@ -94,11 +95,16 @@ export class Broker {
     this.partitions = Array.from({ length: partitions }, () => []);
   }
 
+  /** The newest sequence that the log has given. */
+  get end(): number {
+    return this.#sequence;
+  }
+
   append(subject: string, data: Uint8Array): number {
     this.#sequence += 1;
     const sequence = this.#sequence;
     const partition = Number(subject.split(".")[2]);
-    const record = { sequence, partition, subject, data };
+    const record = { sequence, partition, subject, data, storedAtMs: this.world.now };
     this.partitions[partition]!.push(record);
     this.#bySubject.set(subject, sequence);
     this.appended(record);

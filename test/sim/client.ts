@@ -9,6 +9,7 @@ import type {
   Messages,
   NodeDeaths,
   PutOutcome,
+  Reading,
   Received,
   Stored,
   Subscription,
@@ -43,6 +44,7 @@ const PATIENCE_TICKS = 5;
 const RETRY_MS = 100;
 
 interface Appended {
+  readonly owner: object | undefined;
   /** When it was appended, by the world's time. */
   readonly at: number;
   readonly size: number;
@@ -102,6 +104,7 @@ export class SimAppender implements Appender {
       (outcome) => {
         if (outcome.kind === "stored") stored?.(outcome.sequence, outcome.duplicate);
       },
+      options?.owner,
     );
   }
 
@@ -127,9 +130,14 @@ export class SimAppender implements Appender {
     this.#window.discard();
   }
 
-  #add(size: number, store: Appended["store"], settled: Appended["settled"]): void {
+  forget(owner: object): void {
+    this.#window.forget((message) => message.owner === owner);
+    this.#goOn();
+  }
+
+  #add(size: number, store: Appended["store"], settled: Appended["settled"], owner?: object): void {
     const at = this.#connection.process.world.now;
-    this.#window.add({ at, size, store, settled, outcome: undefined });
+    this.#window.add({ owner, at, size, store, settled, outcome: undefined });
     this.#goOn();
   }
 
@@ -171,17 +179,20 @@ export class SimLogReader implements LogReader {
     this.#connection = connection;
   }
 
-  read(partition: number, after: number, handler: LogHandler): Subscription {
+  read(partition: number, after: number, handler: LogHandler): Reading {
     const connection = this.#connection;
     let position = after;
     let stopped = false;
+    let paused = false;
+    const waiting: [number, Uint8Array, number][] = [];
     const reader: Reader = {
       connection,
       partition,
-      receive({ sequence, data }) {
+      receive({ sequence, data, storedAtMs }) {
         if (stopped || sequence <= position) return;
         position = sequence;
-        handler.record(sequence, data);
+        if (paused) waiting.push([sequence, data, storedAtMs]);
+        else handler.record(sequence, data, storedAtMs);
       },
       lost() {
         if (stopped) return;
@@ -195,12 +206,31 @@ export class SimLogReader implements LogReader {
       }),
     );
     return {
+      pause() {
+        paused = true;
+      },
+      resume() {
+        paused = false;
+        while (!paused && !stopped) {
+          const next = waiting.shift();
+          if (next === undefined) return;
+          handler.record(...next);
+        }
+      },
       stop() {
         stopped = true;
         opening.stop();
         connection.broker.stopReading(reader);
       },
     };
+  }
+
+  holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => {
+      const found = broker.partitions[partition]!.find((record) => record.sequence === sequence);
+      return found === undefined ? sequence <= broker.end : found.storedAtMs === storedAtMs;
+    });
   }
 
   lastSequence(partition: number): Promise<number> {

@@ -1,4 +1,5 @@
 import type { Mailbox, Receipts } from "../../internal/bus/contract.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { Projector } from "../../internal/projector/service.ts";
 import type { BucketName } from "../../streams/layout.ts";
 import type { Broker } from "./broker.ts";
@@ -9,6 +10,7 @@ import { SimProcess } from "./process.ts";
 
 const NO_MAIL: Mailbox = {
   put: () => {},
+  forget: () => {},
   list: async function* () {},
   load: async () => new Map(),
   purge: async () => {},
@@ -45,7 +47,7 @@ export class SimProjector {
       clock: this.process.clock,
       log: { info: () => {}, warn: (_: unknown, text?: string) => warn(text ?? "") },
       appender: this.appender,
-      state: this.state,
+      state: new LinedAppender(this.state),
       held: [this.state],
       reader: new SimLogReader(this.connection),
       buckets: {
@@ -55,7 +57,7 @@ export class SimProjector {
         checkpoint: bucket("hf_checkpoint"),
       },
       // Nobody pushes here: test/sim/delivery is about must-arrive messages.
-      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, full: bucket("hf_full") },
+      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, marks: bucket("hf_mailbox") },
       messages: new SimMessages(this.connection),
       link: this.connection,
       heartbeat: this.heartbeat,

@@ -132,7 +132,7 @@ export interface Bucket {
   watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription>;
   /**
    * Writes if the newest revision of the key is `expected` (0: the key has never been written).
-   * Many may be in flight, but only one for a key.
+   * Many may be in flight, but of one writer only one for a key.
    */
   put(key: string, value: Uint8Array, expected: number, done: (outcome: PutOutcome) => void): void;
   delete(key: string, expected: number, done: (outcome: PutOutcome) => void): void;

@@ -1,9 +1,5 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  BeatAnswerSchema,
-  BeatSchema,
-  ProjectorBeatSchema,
-} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { BeatSchema, ProjectorBeatSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { NODE_BEATS_FILTER, PROJECTOR_BEAT_SUBJECT } from "../../streams/subjects.ts";
 import type {
   Appender,
@@ -309,13 +305,7 @@ export class Projector {
     else this.#members.heard(beat);
   }
 
-  /** Only an owner can tell whether a node is alive, so only owners answer. */
   #nodeBeat(message: Received): void {
-    const { incarnation } = fromBinary(BeatSchema, message.data);
-    this.#liveness.heard(incarnation);
-    const { owned } = this;
-    if (owned.length === 0) return;
-    const dead = owned.some(({ table }) => table.dead.has(incarnation));
-    message.respond(toBinary(BeatAnswerSchema, create(BeatAnswerSchema, { dead })));
+    this.#liveness.heard(fromBinary(BeatSchema, message.data).incarnation);
   }
 }

@@ -257,7 +257,6 @@ export class SimBucket implements Bucket {
   readonly #name: BucketName;
   /** Noted with every write when it is sent, for the observer. */
   readonly #note: (key: string) => number;
-  readonly #writing = new Map<string, object>();
 
   constructor(connection: SimConnection, name: BucketName, note: (key: string) => number) {
     this.#connection = connection;
@@ -343,13 +342,11 @@ export class SimBucket implements Bucket {
     done: (outcome: PutOutcome) => void,
   ): void {
     const connection = this.#connection;
-    if (this.#writing.has(key)) throw new Error(`two writes of ${this.#name} ${key} at once`);
-    const write = {};
-    this.#writing.set(key, write);
+    let over = false;
     const by = { writer: connection.process.name, note: this.#note(key) };
     const settle = (outcome: PutOutcome) => {
-      if (this.#writing.get(key) !== write) return;
-      this.#writing.delete(key);
+      if (over) return;
+      over = true;
       patience.cancel();
       lost.stop();
       connection.process.world.settles();

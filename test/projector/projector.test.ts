@@ -81,6 +81,8 @@ class FakeLink implements Link {
 }
 
 class HeldAppender extends FakeAppender {
+  forget(): void {}
+
   held = false;
   readonly subjects: string[] = [];
 

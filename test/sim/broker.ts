@@ -146,7 +146,7 @@ export class Broker {
 
   /** Into a stream besides the log, unless it has a message of this id. */
   store(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
-    if (this.electing) return { kind: "rejected" };
+    if (this.#rejects) return { kind: "rejected" };
     const { now } = this.world;
     const known = this.#messageIds.get(messageId);
     if (known !== undefined && now - known.at < DUPLICATE_WINDOW_MS) {

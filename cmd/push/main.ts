@@ -7,6 +7,7 @@ import { announceListening } from "../../internal/observe/logger.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { createPush } from "../../internal/push/create.ts";
 import { FullMailboxes } from "../../internal/push/full-mailboxes.ts";
+import { Leases } from "../../internal/push/leases.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
@@ -42,6 +43,7 @@ export async function runPush(parent: RoleContext): Promise<RunningPush> {
     mailboxes: started.use(
       await FullMailboxes.follow(bus.bucket("hf_full"), bus.deployment.partitions),
     ),
+    leases: started.use(await Leases.follow(bus.bucket("hf_lease"))),
     apps,
     nodes: started.use(new NodeRegistry({ messages })),
     partitions: bus.deployment.partitions,

@@ -67,10 +67,12 @@ export interface Subscription {
 /** A key-value bucket whose writes carry the revision they expect to replace. */
 export interface Bucket {
   get(key: string): Promise<Entry | undefined>;
+  /** As `get`, but never a moment behind: asks the leader, which costs it more. */
+  latest(key: string): Promise<Entry | undefined>;
   /** The newest entries of many keys, in the order asked; undefined where there is none. */
   getMany(keys: readonly string[]): Promise<(Entry | undefined)[]>;
-  /** The newest entry of every key that matches a subject filter such as "3.>". Deleted ones too. */
-  list(filter: string): AsyncIterable<Entry>;
+  /** The newest entry of every key that matches a subject filter such as "3.>", or one of several. Deleted ones too. */
+  list(filter: string | readonly string[]): AsyncIterable<Entry>;
   /**
    * Calls `changed` with the newest entry of every matching key, then with each change. Resolves
    * when the newest entries have all been given. Survives reconnects.

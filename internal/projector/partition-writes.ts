@@ -1,31 +1,36 @@
-import { ROUTE_TTL_MS } from "../../streams/layout.ts";
-import { type Checkpoint, encodeJson, type Route } from "../../streams/records.ts";
+import { isDeepStrictEqual } from "node:util";
+import { type Checkpoint, decodeJson, encodeJson, type Route } from "../../streams/records.ts";
 import { routeKey } from "../../streams/subjects.ts";
-import type { Appender } from "../bus/contract.ts";
+import type { Appender, PutOutcome } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
+import type { Slices } from "../clock/slices.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
-import { KeyWriter, type WriteFailure } from "./key-writer.ts";
+import { KeyWriter, type Verdict, type WriteFailure } from "./key-writer.ts";
+import type { LogEnd } from "./log-end.ts";
 import type { Buckets, StoredPartition } from "./partition-store.ts";
+import { Refresh } from "./refresh.ts";
 import { StateFeed } from "./state-feed.ts";
 import { UserDevices } from "./user-devices.ts";
 
 const WRITE_WINDOW = 1_024;
-const DAY_MS = 24 * 60 * 60 * 1_000;
-/** Each online device has one of these slots of the day, in which it is written again. */
-const REFRESH_SLOT_MS = 10 * 60 * 1_000;
-const REFRESH_SLOTS = DAY_MS / REFRESH_SLOT_MS;
-/** Longer than the bucket keeps it, since clocks differ. */
-const FORGET_OFFLINE_MS = ROUTE_TTL_MS + 60 * 60 * 1_000;
+/** When the broker has not said what became of the checkpoint, it is asked after this long. */
+const ASK_AGAIN_MS = 250;
 
 export interface PartitionWritesOptions {
   partition: number;
   /** The projector's id. */
   id: string;
   clock: Clock;
+  slices: Slices;
   /** For stream HF_STATE. */
   appender: Appender;
   buckets: Buckets;
+  logEnd: LogEnd;
+  /** The newest record of the log that was folded. */
+  position(): number;
+  /** What the table says. */
+  routeOf(app: string, device: string): Route | undefined;
   /** Whether the lease holds at this moment. */
   allowed(): boolean;
   /** Nothing may be written any more. */
@@ -42,23 +47,29 @@ export class PartitionWrites {
   readonly #state: StateFeed;
   readonly #routes: KeyWriter<Route>;
   readonly #users: UserDevices;
-  #checkpoint = { key: "", revision: 0, sequence: 0 };
+  readonly #refresh: Refresh;
+  #checkpoint = { key: "", revision: 0, sequence: 0, read: 0, snapshot: 0 };
   #checkpointing = false;
-  #refreshedSlot = -1;
   #closed = false;
 
   constructor(options: PartitionWritesOptions) {
     const { appender, buckets, clock, allowed, failed } = options;
-    const writing = { window: WRITE_WINDOW, allowed, failed };
+    const writing = { window: WRITE_WINDOW, clock, allowed, failed };
     this.#options = options;
     this.#state = new StateFeed(appender);
     this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
       encode: encodeJson,
-      shared: false,
+      decode: decodeJson,
+      judge: (stored, route) => this.#judge(stored, route),
     });
-    this.#users = new UserDevices({ ...writing, bucket: buckets.user, clock });
+    this.#users = new UserDevices({ ...writing, bucket: buckets.user });
+    this.#refresh = new Refresh({
+      ...options,
+      backlog: () => this.backlog,
+      each: (route, due) => this.#comeBy(route, due),
+    });
   }
 
   /** Writes that are not yet acknowledged. */
@@ -71,17 +82,21 @@ export class PartitionWrites {
     return this.#checkpointing;
   }
 
-  /** Where the checkpoint stands. */
-  get checkpointed(): number {
-    return this.#checkpoint.sequence;
+  /** What the checkpoint says as it is stored. `snapshot`: the generation, 0 for none. */
+  get checkpoint(): Readonly<{
+    revision: number;
+    sequence: number;
+    read: number;
+    snapshot: number;
+  }> {
+    return this.#checkpoint;
   }
 
   /** What is stored now, to be replaced by what follows. */
-  loaded({ checkpoint, table, routes, users }: StoredPartition): void {
-    const { key, revision } = checkpoint;
-    this.#checkpoint = { key, revision, sequence: table.position };
+  loaded({ checkpoint: { key, revision, value }, routes }: StoredPartition): void {
+    const { sequence, read, snapshot } = value;
+    this.#checkpoint = { key, revision, sequence, read, snapshot: snapshot?.generation ?? 0 };
     for (const { key, revision, value } of routes) this.#routes.known(key, revision, value);
-    for (const { key, revision, value } of users) this.#users.known(key, revision, value);
   }
 
   /** Tells business servers of it, then writes the route. */
@@ -95,40 +110,24 @@ export class PartitionWrites {
     this.#users.put(route);
   }
 
-  /** Keeps long connections from expiring in the buckets, and forgets what has expired there. */
+  /** The device is not in the table any more. What it was last is in the buckets. */
+  forget(route: Route): void {
+    this.#routes.forget(this.#keyOf(route));
+    this.#users.forget(route);
+  }
+
+  /**
+   * Keeps long connections from expiring in the buckets, and puts back what the buckets have lost.
+   * Called again and again; each time it goes on for a bit.
+   */
   refresh(table: RouteTable): void {
-    const now = this.#options.clock.now();
-    const slot = Math.floor(now / REFRESH_SLOT_MS) % REFRESH_SLOTS;
-    if (slot === this.#refreshedSlot) return;
-    this.#refreshedSlot = slot;
-    for (const device of table.devices.values()) {
-      const { route, hash } = device;
-      if (route.online) {
-        if (hash % REFRESH_SLOTS === slot) this.#putAgain(route);
-      } else if (route.lastSeen < now - FORGET_OFFLINE_MS) {
-        table.forget(device);
-        this.#routes.forget(routeKey(this.#options.partition, route.app, route.device));
-        this.#users.forget(route);
-      }
-    }
+    this.#refresh.tick(table);
   }
 
   /** Moves the checkpoint once everything before it is stored; one at a time. */
   moveCheckpoint(to: Omit<Checkpoint, "owner">, moved: () => void): void {
     this.#checkpointing = true;
-    this.#stored(() => {
-      const { id, buckets, allowed, failed } = this.#options;
-      if (!allowed()) return failed("lease");
-      const { key, revision } = this.#checkpoint;
-      const value: Checkpoint = { ...to, owner: id };
-      buckets.checkpoint.put(key, encodeJson(value), revision, (outcome) => {
-        if (this.#closed) return;
-        if (outcome.kind !== "stored") return failed(outcome.kind);
-        this.#checkpoint = { key, revision: outcome.revision, sequence: to.sequence };
-        this.#checkpointing = false;
-        moved();
-      });
-    });
+    this.#stored(() => this.#putCheckpoint({ ...to, owner: this.#options.id }, moved));
   }
 
   /** Nothing is written any more. */
@@ -139,14 +138,90 @@ export class PartitionWrites {
     this.#users.close();
   }
 
-  /** Behind what was told before, since the route may tell of it too. */
-  #putAgain(route: Route): void {
-    this.#state.tell([], () => this.#writeRoute(route));
+  /** A route whose key nobody has looked at since the partition was loaded may be gone from the bucket. */
+  #comeBy(route: Route, due: boolean): void {
+    // Behind what was told before, since the route may tell of it too.
+    if (due || !this.#routes.knows(this.#keyOf(route))) {
+      this.#state.tell([], () => this.#writeRoute(route));
+    }
     this.#users.put(route);
   }
 
   #writeRoute(route: Route): void {
-    this.#routes.put(routeKey(this.#options.partition, route.app, route.device), route);
+    this.#routes.put(this.#keyOf(route), route);
+  }
+
+  #keyOf({ app, device }: Route): string {
+    return routeKey(this.#options.partition, app, device);
+  }
+
+  /**
+   * A route says which record made it, so whoever has read on has written the newer one, and a former
+   * owner writes nothing over it. One that is newer than what the log says is of records that were lost.
+   */
+  #judge(stored: Route, route: Route): Verdict | Promise<Verdict> {
+    const { partition, position, routeOf, logEnd } = this.#options;
+    if (stored.sequence <= route.sequence) {
+      return isDeepStrictEqual(stored, route) ? "keep" : "write";
+    }
+    if (stored.sequence <= position()) {
+      const newest = routeOf(route.app, route.device);
+      // It waits behind what is to be told of it.
+      return newest !== undefined && newest.sequence >= stored.sequence ? "newer" : "write";
+    }
+    return logEnd.of(partition).then((end) => (end < stored.sequence ? "write" : "wait"));
+  }
+
+  #putCheckpoint(value: Checkpoint, moved: () => void): void {
+    const { buckets, allowed, failed } = this.#options;
+    if (this.#closed) return;
+    if (!allowed()) {
+      failed("lease");
+      return;
+    }
+    const { key, revision } = this.#checkpoint;
+    buckets.checkpoint.put(key, encodeJson(value), revision, (outcome) =>
+      this.#checkpointAnswered(value, moved, outcome),
+    );
+  }
+
+  #checkpointAnswered(value: Checkpoint, moved: () => void, outcome: PutOutcome): void {
+    if (this.#closed) return;
+    switch (outcome.kind) {
+      case "stored": {
+        const { sequence, read, snapshot } = value;
+        const { revision } = outcome;
+        const generation = snapshot?.generation ?? 0;
+        this.#checkpoint = { ...this.#checkpoint, revision, sequence, read, snapshot: generation };
+        this.#checkpointing = false;
+        moved();
+        break;
+      }
+      case "conflict":
+        this.#options.failed("conflict");
+        break;
+      case "unknown":
+        this.#options.clock.after(ASK_AGAIN_MS, () => void this.#askCheckpoint(value, moved));
+        break;
+    }
+  }
+
+  /** The broker has not said whether it is stored. If nobody else has claimed the partition, it is put again. */
+  async #askCheckpoint(value: Checkpoint, moved: () => void): Promise<void> {
+    const { key } = this.#checkpoint;
+    try {
+      const entry = await this.#options.buckets.checkpoint.latest(key);
+      if (this.#closed) return;
+      const { owner } = entry?.value ? decodeJson<Checkpoint>(entry.value) : { owner: "" };
+      if (entry === undefined || owner !== this.#options.id) {
+        this.#options.failed("conflict");
+        return;
+      }
+      this.#checkpoint = { ...this.#checkpoint, revision: entry.revision };
+      this.#putCheckpoint(value, moved);
+    } catch {
+      this.#checkpointAnswered(value, moved, { kind: "unknown" });
+    }
   }
 
   /** Calls back when everything up to now is told and written. */

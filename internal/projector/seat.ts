@@ -48,6 +48,11 @@ export class Seat {
     return work.kind === "owning" && work.owner.live && this.#lease.valid ? work.owner : undefined;
   }
 
+  /** The owner at work, also while it loads. */
+  get owner(): PartitionOwner | undefined {
+    return this.#work.kind === "owning" ? this.#work.owner : undefined;
+  }
+
   /** True if the partition is served: by this projector, or as far as can be seen by another. */
   get served(): boolean {
     const { owner } = this.#lease;

@@ -19,6 +19,7 @@ import type {
   Subscription,
 } from "../bus/contract.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
+import { Slices } from "../clock/slices.ts";
 import type { Logger } from "../observe/logger.ts";
 import { Assignment } from "./assignment.ts";
 import { NodeSender } from "./delivery/node-sender.ts";
@@ -26,9 +27,12 @@ import type { DeliveryStores } from "./delivery/partition-delivery.ts";
 import { newDeliveryCounters } from "./delivery/state.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { Hearing, TICK_MS } from "./hearing.ts";
+import { LogEnd } from "./log-end.ts";
 import { NodeLiveness } from "./node-liveness.ts";
 import type { Buckets } from "./partition-store.ts";
+import { Queries } from "./queries.ts";
 import { Seat } from "./seat.ts";
+import type { SnapshotLimits } from "./snapshot/snapshots.ts";
 
 const BEAT_EVERY_TICKS = 1_000 / TICK_MS;
 
@@ -44,6 +48,7 @@ export interface ProjectorOptions {
   delivery: DeliveryStores;
   messages: Messages;
   link: Link;
+  snapshotLimits?: SnapshotLimits;
 }
 
 /** A partition this projector owns, caught up with its log. */
@@ -62,6 +67,7 @@ export class Projector {
   readonly #assignment: Assignment;
   readonly #hearing: Hearing;
   readonly #liveness: NodeLiveness;
+  readonly #queries: Queries;
   /** Of must-arrive messages, in all the partitions it ever owned. */
   readonly counters = newDeliveryCounters();
   readonly #beat: Uint8Array;
@@ -79,10 +85,16 @@ export class Projector {
     this.#beat = toBinary(ProjectorBeatSchema, create(ProjectorBeatSchema, { projector: id }));
     const sender = new NodeSender(options.messages, options.log);
     const delivery = { stores: options.delivery, counters: this.counters, sender };
+    const logEnd = new LogEnd(options.reader);
+    const slices = new Slices(clock);
     this.#seats = Array.from(
       { length: options.partitions },
-      (_, partition) => new Seat({ ...options, partition, delivery }),
+      (_, partition) => new Seat({ ...options, partition, delivery, logEnd, slices }),
     );
+    this.#queries = new Queries({
+      ...options,
+      ownerOf: (partition) => this.#seats[partition]?.live,
+    });
   }
 
   /** True once every partition has an owner: the own ones caught up, the others with a lease. */
@@ -104,6 +116,11 @@ export class Projector {
     return this.#seats.reduce((sum, { live }) => sum + (live?.backlog ?? 0), 0);
   }
 
+  /** How far it is behind the log, in the partition where it is most. */
+  get lagMs(): number {
+    return this.#seats.reduce((most, { owner }) => Math.max(most, owner?.lagMs ?? 0), 0);
+  }
+
   /** Of must-arrive messages, in the partitions it owns now. */
   get deliveryGauges(): { undeliveredDevices: number; oldestUnacknowledgedMs: number } {
     const now = this.#options.clock.now();
@@ -119,6 +136,7 @@ export class Projector {
 
   async start(): Promise<void> {
     const { buckets, messages, clock } = this.#options;
+    this.#queries.start();
     this.#subscriptions.push(
       messages.subscribe(PROJECTOR_BEAT_SUBJECT, (message) => this.#projectorBeat(message)),
       messages.subscribe(NODE_BEATS_FILTER, (message) => this.#nodeBeat(message)),
@@ -144,6 +162,7 @@ export class Projector {
     this.#stopping = true;
     await Promise.all(this.#seats.map((seat) => seat.close()));
     this.#timer?.cancel();
+    this.#queries.stop();
     for (const subscription of this.#subscriptions) subscription.stop();
   }
 

@@ -47,6 +47,7 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
       user: new MemoryBucket(),
       lease: new MemoryBucket(),
       checkpoint: new MemoryBucket(),
+      snapshot: new MemoryBucket(),
     },
     delivery: {
       stores: {

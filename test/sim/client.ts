@@ -176,15 +176,19 @@ export class SimBucket implements Bucket {
     return this.#connection.ask(() => this.#entries.get(key));
   }
 
+  latest(key: string): Promise<Entry | undefined> {
+    return this.get(key);
+  }
+
   getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
     return this.#connection.ask(() => keys.map((key) => this.#entries.get(key)));
   }
 
   /** In two steps, since a real listing is no snapshot either. */
-  async *list(filter: string): AsyncIterable<Entry> {
-    const tokens = filter.split(".");
+  async *list(filter: string | readonly string[]): AsyncIterable<Entry> {
+    const filters = [filter].flat().map((one) => one.split("."));
     const keys = await this.#connection.ask(() =>
-      [...this.#entries.keys()].filter((key) => matches(tokens, key)),
+      [...this.#entries.keys()].filter((key) => filters.some((tokens) => matches(tokens, key))),
     );
     const half = keys.length >> 1;
     for (const some of [keys.slice(0, half), keys.slice(half)]) {

@@ -60,9 +60,11 @@ export class PartitionDelivery implements SendObserver {
     this.#marks = new KeyWriter<MailboxMark>({
       bucket: stores.full,
       window: MARKS_WINDOW,
+      clock: options.clock,
       encode: encodeJson,
+      decode: decodeJson,
+      judge: () => "write",
       allowed,
-      shared: true,
       failed,
     });
   }

@@ -1,0 +1,48 @@
+import type { Route } from "../../streams/records.ts";
+import type { Device } from "./fold/route-table.ts";
+
+/** How long a device that has left stays in memory. */
+export const REMEMBER_LEFT_MS = 10 * 60 * 1_000;
+
+const COMPACT_AFTER = 1_024;
+
+interface Left {
+  readonly device: Device;
+  /** Another one since: it came back. */
+  readonly route: Route;
+  readonly atMs: number;
+}
+
+/** The devices that are offline, in the order in which they went. */
+export class RecentlyLeft {
+  #queue: Left[] = [];
+  #head = 0;
+
+  /** `nowMs`: monotonic. */
+  add(device: Device, nowMs: number): void {
+    this.#queue.push({ device, route: device.route, atMs: nowMs });
+  }
+
+  /**
+   * Up to `most` of those that went long enough ago and whose routes are in the bucket, which is to
+   * speak for them from now on: it has all that the log says up to `stored`.
+   */
+  take(nowMs: number, stored: number, most: number): Device[] {
+    const taken: Device[] = [];
+    for (let left = most; left > 0; left--) {
+      const first = this.#queue[this.#head];
+      if (first === undefined || first.atMs > nowMs - REMEMBER_LEFT_MS) break;
+      const { device, route } = first;
+      if (device.route === route) {
+        if (route.sequence > stored) break;
+        taken.push(device);
+      }
+      this.#head += 1;
+    }
+    if (this.#head >= COMPACT_AFTER && this.#head * 2 >= this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    return taken;
+  }
+}

@@ -93,9 +93,14 @@ export class PartitionWrites {
   }
 
   /** What is stored now, to be replaced by what follows. */
-  loaded({ checkpoint: { key, revision, value }, routes }: StoredPartition): void {
-    const { sequence, read, snapshot } = value;
-    this.#checkpoint = { key, revision, sequence, read, snapshot: snapshot?.generation ?? 0 };
+  loaded({ checkpoint, routes, snapshot, deliverAfter, doneUpTo }: StoredPartition): void {
+    this.#checkpoint = {
+      key: checkpoint.key,
+      revision: checkpoint.revision,
+      sequence: deliverAfter,
+      read: doneUpTo,
+      snapshot: snapshot?.ref.generation ?? 0,
+    };
     for (const { key, revision, value } of routes) this.#routes.known(key, revision, value);
   }
 

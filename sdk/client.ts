@@ -40,11 +40,15 @@ export class HoldfastClient {
   readonly #rooms: Rooms;
   readonly #deliveries: Deliveries;
   readonly #options: ResolvedOptions;
+  readonly #surroundings: Surroundings;
+  /** Of the newest login. */
+  #loginNumber = 0;
   /** The connection that the next login continues. */
   #lastConnectionId = "";
 
   constructor(options: ResolvedOptions, surroundings: Surroundings) {
     this.#options = options;
+    this.#surroundings = surroundings;
     this.#connection = new Connection({
       ...options,
       surroundings,
@@ -130,9 +134,12 @@ export class HoldfastClient {
     const { handledUpTo: lastDeliverySequence } = this.#deliveries;
     // Those that were asked for by now. Their servers hear that this device is online.
     const businesses = [...this.#businesses.keys()].slice(0, MOST_BUSINESSES);
+    // The time, so that it goes on growing when the application is started again.
+    this.#loginNumber = Math.max(this.#loginNumber + 1, this.#surroundings.now());
+    const loginNumber = BigInt(this.#loginNumber);
     return {
       case: "login",
-      value: { token, client, lastDeliverySequence, businesses, ...resume },
+      value: { token, client, lastDeliverySequence, businesses, loginNumber, ...resume },
     };
   }
 

@@ -28,6 +28,8 @@ export interface Route {
   sequence: number;
   /** Why it is offline: a close reason, or "node-down". "" while online. */
   reason: string;
+  /** Of the login that made the connection, by the client's count; 0 when it does not count. */
+  loginNumber: number;
 }
 
 /**

@@ -4,14 +4,7 @@
 import { fromToken, toToken } from "./names.ts";
 
 /** The kinds of log records, also the third token of their subjects. */
-export type LogType =
-  | "connected"
-  | "disconnected"
-  | "rooms"
-  | "announced"
-  | "digest"
-  | "node-down"
-  | "acked";
+export type LogType = "events" | "announced" | "digest" | "node-down" | "acked";
 
 /** `hf.log.<partition>.<type>.<incarnation>`: a record about an incarnation or one of its connections. */
 export function logSubject(partition: number, type: LogType, incarnation: string): string {

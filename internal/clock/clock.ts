@@ -10,6 +10,8 @@ export interface Clock {
   after(delayMs: number, fire: () => void): Timer;
   /** Calls `fire` again and again, `intervalMs` apart, until cancelled. Does not keep the process alive. */
   every(intervalMs: number, fire: () => void): Timer;
+  /** Calls `fire` when what is happening now is done: once for all that comes in one turn of the event loop. */
+  turnEnd(fire: () => void): void;
 }
 
 export interface Timer {
@@ -32,4 +34,5 @@ export const systemClock: Clock = {
     handle.unref();
     return { cancel: () => clearInterval(handle) };
   },
+  turnEnd: (fire) => void setImmediate(fire),
 };

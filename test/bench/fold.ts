@@ -7,6 +7,7 @@ import { type Effect, fold } from "../../internal/projector/fold/fold.ts";
 import { RouteTable } from "../../internal/projector/fold/route-table.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { encodeJson } from "../../streams/records.ts";
+import { eventsOf } from "../support/log-events.ts";
 import { printSetting } from "./support/report.ts";
 
 const DEVICES = 50_000;
@@ -23,7 +24,7 @@ function makeLog(): Uint8Array[] {
     const connectionId = `access_1-mabcdef.${counter}`;
     const about = { connectionId, app: "demo", device };
     const rooms = [`room_${i % 500}`];
-    const body = [
+    const event = [
       {
         case: "connected" as const,
         value: {
@@ -47,9 +48,11 @@ function makeLog(): Uint8Array[] {
       { case: "roomsChanged" as const, value: { ...about, rooms: [...rooms, "lobby"] } },
       { case: "disconnected" as const, value: { ...about, reason: "client-closed" } },
     ][turn % 3];
-    if (body === undefined) break;
+    if (event === undefined) break;
     const atMs = BigInt(1_800_000_000_000 + number);
-    log.push(toBinary(RecordSchema, create(RecordSchema, { atMs, number: BigInt(number), body })));
+    const place = { atMs, number: BigInt(number), stored: BigInt(number - 1) };
+    const body = eventsOf("access_1-mabcdef", event);
+    log.push(toBinary(RecordSchema, create(RecordSchema, { ...place, body })));
   }
   return log;
 }

@@ -1,11 +1,10 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type Effect, fold } from "../../internal/projector/fold/fold.ts";
 import { type Progress, RouteTable } from "../../internal/projector/fold/route-table.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { connectionHash, DigestSum } from "../../streams/digest.ts";
 import type { Route } from "../../streams/records.ts";
-
-type Body = MessageInitShape<typeof RecordSchema>["body"] & object;
+import { type EventBody, eventsOf, type RecordBody } from "../support/log-events.ts";
 
 export interface ConnectionInit {
   /** "<incarnation>.<counter>" */
@@ -13,6 +12,7 @@ export interface ConnectionInit {
   device: string;
   user?: string;
   openedAtMs?: number;
+  loginNumber?: number;
   rooms?: string[];
 }
 
@@ -33,17 +33,22 @@ export class FoldedLog {
   }
 
   connected(init: ConnectionInit): Effect[] {
-    return this.#node(init.id, { case: "connected", value: { connection: connection(init) } });
+    return this.events(init.id, { case: "connected", value: { connection: connection(init) } });
   }
 
   disconnected(id: string, device: string, reason = "client-closed"): Effect[] {
     const value = { connectionId: id, app: "demo", device, reason };
-    return this.#node(id, { case: "disconnected", value });
+    return this.events(id, { case: "disconnected", value });
   }
 
   rooms(id: string, device: string, rooms: string[]): Effect[] {
     const value = { connectionId: id, app: "demo", device, rooms };
-    return this.#node(id, { case: "roomsChanged", value });
+    return this.events(id, { case: "roomsChanged", value });
+  }
+
+  /** One record with several events of the incarnation that `id` is of. */
+  events(id: string, ...bodies: EventBody[]): Effect[] {
+    return this.#node(id, eventsOf(incarnationOf(id), ...bodies));
   }
 
   announced(
@@ -73,9 +78,15 @@ export class FoldedLog {
     this.#numbers.set(incarnation, (this.#numbers.get(incarnation) ?? 0) + 1);
   }
 
-  record(body: Body, number: number, sequence = this.sequence + 1): Effect[] {
+  /** `stored`: what the node knows to be stored. Unless said: everything before this record. */
+  record(
+    body: RecordBody,
+    number: number,
+    { sequence = this.sequence + 1, stored = Math.max(0, number - 1) } = {},
+  ): Effect[] {
     this.sequence = Math.max(this.sequence, sequence);
-    const record = create(RecordSchema, { atMs: BigInt(this.atMs), number: BigInt(number), body });
+    const about = { atMs: BigInt(this.atMs), number: BigInt(number), stored: BigInt(stored) };
+    const record = create(RecordSchema, { ...about, body });
     const effects: Effect[] = [];
     fold(this.table, sequence, record, effects);
     return effects;
@@ -97,16 +108,22 @@ export class FoldedLog {
     return route.online ? route.connection : `offline (${route.reason})`;
   }
 
-  #node(id: string, body: Body): Effect[] {
-    const incarnation = id.slice(0, id.lastIndexOf("."));
+  #node(id: string, body: RecordBody): Effect[] {
+    const incarnation = incarnationOf(id);
     const number = this.numberOf(incarnation) + 1;
     this.#numbers.set(incarnation, number);
     return this.record(body, number);
   }
 }
 
-export function connection({ id, device, user = "", openedAtMs = 0, rooms = [] }: ConnectionInit) {
-  return { id, app: "demo", device, user, openedAtMs: BigInt(openedAtMs), rooms };
+export function connection(init: ConnectionInit) {
+  const { id, device, user = "", openedAtMs = 0, loginNumber = 0, rooms = [] } = init;
+  const numbers = { openedAtMs: BigInt(openedAtMs), loginNumber: BigInt(loginNumber) };
+  return { id, app: "demo", device, user, rooms, ...numbers };
+}
+
+function incarnationOf(id: string): string {
+  return id.slice(0, id.lastIndexOf("."));
 }
 
 /** Effects as short texts, such as "route d1" or "kick a.1". */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { REMEMBER_DEAD_MS } from "../../internal/projector/fold/fold.ts";
+import { eventsOf } from "../support/log-events.ts";
 import { connection, FoldedLog, texts } from "./fold-support.ts";
 
 describe("a device connects", () => {
@@ -31,13 +32,87 @@ describe("a device connects", () => {
   test("a record that is stored a second time changes nothing, whatever happened in between", () => {
     const log = new FoldedLog();
     log.connected({ id: "a.1", device: "d" });
-    const again = {
-      case: "connected" as const,
+    const again = eventsOf("a", {
+      case: "connected",
       value: { connection: connection({ id: "a.1", device: "d" }) },
-    };
+    });
     log.connected({ id: "b.1", device: "d" });
     expect(log.record(again, 1)).toEqual([]);
     expect(log.where("d")).toBe("b.1");
+  });
+
+  test("an older login of the device, heard of later, does not push the newer one out", () => {
+    const log = new FoldedLog();
+    log.connected({ id: "b.1", device: "d", loginNumber: 8 });
+    expect(texts(log.connected({ id: "a.1", device: "d", loginNumber: 7 }))).toEqual(["kick a.1"]);
+    expect(log.where("d")).toBe("b.1");
+    log.disconnected("b.1", "d");
+    expect(texts(log.connected({ id: "a.2", device: "d", loginNumber: 7 }))).toEqual(["kick a.2"]);
+    expect(log.where("d")).toBe("offline (client-closed)");
+  });
+
+  test("a later login of the same node stays though its count says otherwise only where both count", () => {
+    const log = new FoldedLog();
+    log.connected({ id: "a.2", device: "d", loginNumber: 0 });
+    expect(texts(log.connected({ id: "a.1", device: "d", loginNumber: 9 }))).toEqual(["kick a.1"]);
+    log.connected({ id: "a.3", device: "d", loginNumber: 9 });
+    expect(texts(log.connected({ id: "a.4", device: "d", loginNumber: 8 }))).toEqual(["kick a.4"]);
+    expect(log.where("d")).toBe("a.3");
+  });
+
+  test("a client that has lost its count is let in when the login cannot be an old one", () => {
+    const log = new FoldedLog();
+    log.connected({ id: "a.1", device: "d", loginNumber: 100, openedAtMs: 1_000 });
+    const later = { id: "b.1", device: "d", loginNumber: 1, openedAtMs: 10 * 60_000 };
+    expect(texts(log.connected(later))).toEqual(["kick a.1", "route d"]);
+    expect(log.where("d")).toBe("b.1");
+  });
+
+  test("the events of one record count in their order, and the route changes once", () => {
+    const log = new FoldedLog();
+    const effects = log.events(
+      "a.1",
+      { case: "connected", value: { connection: connection({ id: "a.1", device: "d" }) } },
+      { case: "connected", value: { connection: connection({ id: "a.2", device: "e" }) } },
+      { case: "roomsChanged", value: ended("a.1", "d", { rooms: ["lobby"] }) },
+      { case: "disconnected", value: ended("a.2", "e", { reason: "idle" }) },
+    );
+    expect(texts(effects)).toEqual(["route d", "route e"]);
+    expect(log.route("d")?.rooms).toEqual(["lobby"]);
+    expect(log.where("e")).toBe("offline (idle)");
+  });
+
+  test("a record that overtook one that was turned away waits until both come again", () => {
+    const log = new FoldedLog();
+    log.connected({ id: "a.1", device: "d" });
+    const second = eventsOf("a", { case: "disconnected", value: ended("a.1", "d", {}) });
+    const third = eventsOf("a", {
+      case: "connected",
+      value: { connection: connection({ id: "a.2", device: "d" }) },
+    });
+    // The node knows only the first to be stored.
+    expect(log.record(third, 3, { stored: 1 })).toEqual([]);
+    expect(log.where("d")).toBe("a.1");
+    log.record(second, 2, { stored: 1 });
+    log.record(third, 3, { stored: 1 });
+    expect(log.where("d")).toBe("a.2");
+  });
+
+  test("a record that its node knows to be stored, and that is not there, is lost", () => {
+    const log = new FoldedLog();
+    log.connected({ id: "a.1", device: "d" });
+    const fifth = eventsOf("a", {
+      case: "connected",
+      value: { connection: connection({ id: "a.5", device: "f" }) },
+    });
+    // 2 and 3 are lost; 4 was turned away and comes again.
+    expect(texts(log.record(fifth, 5, { stored: 3 }))).toEqual(["announce a"]);
+    const fourth = eventsOf("a", {
+      case: "connected",
+      value: { connection: connection({ id: "a.4", device: "e" }) },
+    });
+    expect(texts(log.record(fourth, 4, { stored: 3 }))).toEqual(["route e"]);
+    expect(texts(log.record(fifth, 5, { stored: 3 }))).toEqual(["route f"]);
   });
 
   test("a record that went missing makes the node announce its connections", () => {
@@ -250,3 +325,8 @@ describe("an owner takes over", () => {
     expect(log.digest("a", [{ id: "a.1", device: "d" }])).toEqual([]);
   });
 });
+
+/** What an event says of a connection that is there. */
+function ended<T extends object>(connectionId: string, device: string, what: T) {
+  return { connectionId, app: "demo", device, ...what };
+}

@@ -20,6 +20,7 @@ function route(about: Partial<Route> = {}): Route {
     rooms: [],
     sequence: 1,
     reason: "",
+    loginNumber: 0,
     ...about,
   };
 }

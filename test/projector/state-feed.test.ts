@@ -47,6 +47,7 @@ function coming(device: string, rooms: string[] = []): StateEvent[] {
     rooms,
     sequence: 1,
     reason: "",
+    loginNumber: 0,
   };
   return stateEvents(0, undefined, route);
 }

@@ -6,6 +6,7 @@ import { type Progress, RouteTable } from "../../internal/projector/fold/route-t
 import { type Record as LogRecord, RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { connectionHash, DigestSum } from "../../streams/digest.ts";
 import type { Route } from "../../streams/records.ts";
+import { eventsOf, type RecordBody } from "../support/log-events.ts";
 import { connection } from "./fold-support.ts";
 
 const NODES = ["a", "b", "c"];
@@ -27,14 +28,12 @@ function logOf(choices: number[]): LogRecord[] {
   const numbers = new Map<string, number>();
   const dead = new Set<string>();
   let counter = 0;
-  const write = (
-    node: string,
-    body: NonNullable<Parameters<typeof create<typeof RecordSchema>>[1]>["body"],
-  ) => {
+  const write = (node: string, body: RecordBody) => {
     const number = (numbers.get(node) ?? 0) + 1;
     numbers.set(node, number);
     const atMs = BigInt(records.length);
-    records.push(create(RecordSchema, { atMs, number: BigInt(number), body: body! }));
+    const stored = BigInt(number - 1);
+    records.push(create(RecordSchema, { atMs, number: BigInt(number), stored, body }));
   };
   const close = (one: Open, reason: string) => {
     open.splice(open.indexOf(one), 1);
@@ -44,7 +43,7 @@ function logOf(choices: number[]): LogRecord[] {
       device: one.device,
       reason,
     };
-    write(one.node, { case: "disconnected", value });
+    write(one.node, eventsOf(one.node, { case: "disconnected", value }));
   };
   const asConnection = ({ node, counter, device, rooms, openedAtMs }: Open) =>
     connection({ id: `${node}.${counter}`, device, rooms: [...rooms], openedAtMs });
@@ -61,7 +60,8 @@ function logOf(choices: number[]): LogRecord[] {
         counter += 1;
         const one = { node, counter, device, rooms: [], openedAtMs: records.length };
         open.push(one);
-        write(node, { case: "connected", value: { connection: asConnection(one) } });
+        const value = { connection: asConnection(one) };
+        write(node, eventsOf(node, { case: "connected", value }));
         if (present !== undefined) close(present, "replaced");
         break;
       }
@@ -71,15 +71,18 @@ function logOf(choices: number[]): LogRecord[] {
       case 4:
         if (present === undefined) break;
         present.rooms = ROOMS.filter((_, i) => (choice >> (8 + i)) % 2 === 0);
-        write(present.node, {
-          case: "roomsChanged",
-          value: {
-            connectionId: `${present.node}.${present.counter}`,
-            app: "demo",
-            device,
-            rooms: [...present.rooms],
-          },
-        });
+        write(
+          present.node,
+          eventsOf(present.node, {
+            case: "roomsChanged",
+            value: {
+              connectionId: `${present.node}.${present.counter}`,
+              app: "demo",
+              device,
+              rooms: [...present.rooms],
+            },
+          }),
+        );
         break;
       case 5: {
         const connections = open.filter((one) => one.node === node).map(asConnection);

@@ -345,6 +345,7 @@ export class FakeCluster<G extends Ground = Ground> {
       rooms: [],
       sequence: Number(counter),
       reason: "",
+      loginNumber: 0,
       ...about,
     };
     this.#know(route);

@@ -217,6 +217,15 @@ describe("uplinks", () => {
 });
 
 describe("the end of a connection", () => {
+  test("logins are counted, so that an older one never pushes a newer one out", async () => {
+    const { client, node } = await start();
+    await online(client);
+    node.connections[0]?.cut();
+    const first = await (await node.connection(1)).first("login");
+    const second = await (await node.connection(2)).first("login");
+    expect(second.loginNumber).toBeGreaterThan(first.loginNumber);
+  });
+
   test("a lost connection is continued: the login names it", async () => {
     const { client, node, statuses } = await start();
     await online(client);

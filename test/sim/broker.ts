@@ -35,6 +35,17 @@ export interface Watcher {
   receive(entry: Entry): void;
 }
 
+/** What became of a message to a stream. */
+export type StoreOutcome =
+  | { kind: "stored"; sequence: number; duplicate: boolean }
+  /** It was to be the first of its subject, and is not. */
+  | { kind: "conflict" }
+  /** Not taken this time. */
+  | { kind: "rejected" };
+
+/** How long a stream knows the id of a message. */
+const DUPLICATE_WINDOW_MS = 120_000;
+
 /** Looks at every write. */
 export interface WriteObserver {
   refused(bucket: BucketName, key: string, writer: string): void;
@@ -50,15 +61,20 @@ export class Broker {
   up = true;
   /** The share of plain messages that get lost. */
   loss = 0;
+  /** The share of messages to streams that are not taken. */
+  rejects = 0;
   readonly observers: WriteObserver[] = [];
   /** Told of every record. */
   appended: (record: StoredRecord) => void = () => {};
   /** Told of every message that a stream besides the log has stored. */
   stored: (subject: string, data: Uint8Array) => void = () => {};
   readonly #bySubject = new Map<string, number>();
-  readonly #messageIds = new Set<string>();
+  /** When each message id was stored, and as what. */
+  readonly #messageIds = new Map<string, { at: number; sequence: number }>();
   readonly #buckets = new Map<BucketName, Map<string, Entry>>();
   #sequence = 0;
+  /** Of the streams besides the log. */
+  #otherSequence = 0;
   /** The newest record that was cut off the log. */
   #cutAt = 0;
   #revision = 0;
@@ -85,21 +101,34 @@ export class Broker {
     return sequence;
   }
 
-  /** True if it is the first record of its subject, also when told so for the second time. */
-  appendFirst(subject: string, data: Uint8Array, messageId: string): boolean {
-    if (this.#messageIds.has(messageId)) return true;
-    if (this.#bySubject.has(subject)) return false;
-    this.#messageIds.add(messageId);
-    this.append(subject, data);
-    return true;
+  appendUnlessRejected(subject: string, data: Uint8Array): StoreOutcome {
+    if (this.world.chance(this.rejects)) return { kind: "rejected" };
+    return { kind: "stored", sequence: this.append(subject, data), duplicate: false };
   }
 
-  /** Into a stream besides the log, unless it has a message of this id. True if it had. */
-  store(subject: string, data: Uint8Array, messageId: string): boolean {
-    if (this.#messageIds.has(messageId)) return true;
-    this.#messageIds.add(messageId);
+  /** Only as the first record of its subject; whose it is, is known for good. */
+  appendFirst(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
+    if (this.world.chance(this.rejects)) return { kind: "rejected" };
+    const known = this.#messageIds.get(messageId);
+    if (known !== undefined) return { kind: "stored", sequence: known.sequence, duplicate: true };
+    if (this.#bySubject.has(subject)) return { kind: "conflict" };
+    const sequence = this.append(subject, data);
+    this.#messageIds.set(messageId, { at: this.world.now, sequence });
+    return { kind: "stored", sequence, duplicate: false };
+  }
+
+  /** Into a stream besides the log, unless it has a message of this id. */
+  store(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
+    const { now } = this.world;
+    const known = this.#messageIds.get(messageId);
+    if (known !== undefined && now - known.at < DUPLICATE_WINDOW_MS) {
+      return { kind: "stored", sequence: known.sequence, duplicate: true };
+    }
+    this.#otherSequence += 1;
+    const sequence = this.#otherSequence;
+    this.#messageIds.set(messageId, { at: now, sequence });
     this.stored(subject, data);
-    return false;
+    return { kind: "stored", sequence, duplicate: false };
   }
 
   read(reader: Reader, after: number): void {

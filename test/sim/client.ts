@@ -12,103 +12,143 @@ import type {
   Stored,
   Subscription,
 } from "../../internal/bus/contract.ts";
+import {
+  CONFLICT,
+  type Outcome,
+  PublishWindow,
+  type WindowLimits,
+} from "../../internal/bus/publish-window.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { BucketName } from "../../streams/layout.ts";
-import { type Broker, matches, type Reader, type Subscriber, type Watcher } from "./broker.ts";
+import {
+  type Broker,
+  matches,
+  type Reader,
+  type StoreOutcome,
+  type Subscriber,
+  type Watcher,
+} from "./broker.ts";
 import type { SimConnection } from "./connection.ts";
 
-const WINDOW = 64;
-const MAX_BACKLOG = 1_000;
+const LIMITS: WindowLimits = {
+  maxInFlight: 64,
+  maxInFlightBytes: 1_000_000,
+  maxBacklog: 1_000,
+  maxBacklogBytes: 1_000_000,
+};
+const TICK_MS = 1_000;
+const PATIENCE_TICKS = 5;
+const RETRY_MS = 100;
 
 interface Appended {
-  /** What happens at the broker; what it returns happens when the answer arrives. */
-  store: (broker: Broker) => () => void;
-  sent: boolean;
-  done: boolean;
+  readonly size: number;
+  /** What happens at the broker, and what is called with that when the answer has come. */
+  store(broker: Broker): StoreOutcome;
+  settled(outcome: StoreOutcome): void;
+  outcome: StoreOutcome | undefined;
 }
 
+/** The real window of unacknowledged messages over a simulated connection. */
 export class SimAppender implements Appender {
   readonly #connection: SimConnection;
-  #queue: Appended[] = [];
-  #held = false;
+  readonly #window: PublishWindow<Appended>;
+  #retryPlanned = false;
   #ids = 0;
 
   constructor(connection: SimConnection) {
     this.#connection = connection;
+    const settled = (message: Appended, outcome: Outcome) =>
+      message.settled(message.outcome ?? { kind: "stored", sequence: outcome, duplicate: false });
+    const fault = (reason: unknown) => {
+      throw reason;
+    };
+    this.#window = new PublishWindow(LIMITS, { settled, fault }, connection.connected);
     connection.watch((connected) => {
-      // What is not acknowledged may be stored or lost; it is sent again in any case.
-      for (const item of this.#queue) item.sent = false;
-      if (connected) this.#pump();
+      if (connected) this.#window.connected();
+      else this.#window.disconnected();
+      this.#goOn();
+    });
+    connection.process.clock.every(TICK_MS, () => {
+      if (this.#window.tick(PATIENCE_TICKS)) this.#goOn();
     });
   }
 
   get ready(): boolean {
-    return this.#queue.length < MAX_BACKLOG;
+    return this.#window.ready;
   }
 
   get backlog(): number {
-    return this.#queue.length;
+    return this.#window.backlog;
   }
 
   /** With a Nats-Msg-Id it goes into a stream besides the log. */
   append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const messageId = options?.headers?.["Nats-Msg-Id"];
-    this.#add((broker) => {
-      if (messageId === undefined) {
-        const sequence = broker.append(subject, payload);
-        return () => stored?.(sequence, false);
-      }
-      const duplicate = broker.store(subject, payload, messageId);
-      return () => stored?.(0, duplicate);
-    });
+    this.#add(
+      payload.length,
+      (broker) =>
+        messageId === undefined
+          ? broker.appendUnlessRejected(subject, payload)
+          : broker.store(subject, payload, messageId),
+      (outcome) => {
+        if (outcome.kind === "stored") stored?.(outcome.sequence, outcome.duplicate);
+      },
+    );
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
     const messageId = `${this.#connection.process.name} ${this.#ids++}`;
-    this.#add((broker) => {
-      const first = broker.appendFirst(subject, payload, messageId);
-      return () => done?.(first);
-    });
+    this.#add(
+      payload.length,
+      (broker) => broker.appendFirst(subject, payload, messageId),
+      (outcome) => done?.(outcome.kind === "stored"),
+    );
   }
 
   hold(): void {
-    this.#held = true;
+    this.#window.hold();
   }
 
   release(): void {
-    this.#held = false;
-    this.#pump();
+    this.#window.release();
+    this.#goOn();
   }
 
   discard(): void {
-    for (const item of this.#queue) item.done = true;
-    this.#queue = [];
+    this.#window.discard();
   }
 
-  #add(store: Appended["store"]): void {
-    this.#queue.push({ store, sent: false, done: false });
-    this.#pump();
+  #add(size: number, store: Appended["store"], settled: Appended["settled"]): void {
+    this.#window.add({ size, store, settled, outcome: undefined });
+    this.#goOn();
   }
 
-  #pump(): void {
-    if (this.#held || !this.#connection.connected) return;
-    for (let i = 0; i < Math.min(WINDOW, this.#queue.length); i++) {
-      const item = this.#queue[i]!;
-      if (!item.sent) this.#send(item);
+  /** Sends what the window has room for; after a rejection, when a pause is over. */
+  #goOn(): void {
+    for (let message = this.#window.take(); message !== undefined; message = this.#window.take()) {
+      this.#send(this.#window.lastNumber, message);
     }
+    if (this.#window.phase !== "pausing" || this.#retryPlanned) return;
+    this.#retryPlanned = true;
+    this.#connection.process.clock.after(RETRY_MS, () => {
+      this.#retryPlanned = false;
+      this.#window.retry();
+      this.#goOn();
+    });
   }
 
-  #send(item: Appended): void {
-    const { broker } = this.#connection;
-    item.sent = true;
-    this.#connection.send(() => {
-      const answered = item.store(broker);
-      this.#connection.deliver(() => {
-        if (item.done) return;
-        item.done = true;
-        this.#queue.splice(this.#queue.indexOf(item), 1);
-        answered();
-        this.#pump();
+  #send(number: number, message: Appended): void {
+    const connection = this.#connection;
+    connection.send(() => {
+      const outcome = message.store(connection.broker);
+      connection.deliver(() => {
+        if (outcome.kind === "rejected") {
+          this.#window.fail(number);
+        } else {
+          message.outcome = outcome;
+          this.#window.settle(number, outcome.kind === "stored" ? outcome.sequence : CONFLICT);
+        }
+        this.#goOn();
       });
     });
   }

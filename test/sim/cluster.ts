@@ -141,13 +141,11 @@ export class Cluster {
   #connectTo(node: SimNode, device: SimDevice): void {
     const { world } = this;
     this.#sessions += 1;
-    const { name, user, sessions: earlier } = device;
-    const session = new SimSession(node, { device: name, user, order: this.#sessions, earlier });
+    const { name, user } = device;
+    const session = new SimSession(node, { device: name, user, order: this.#sessions });
     device.sessions.push(session);
     if (world.chance(0.3)) session.rooms.add("lobby");
-    this.note(
-      `${name} connects as ${session.id}${session.clear ? "" : " (earlier ones not all stored)"}`,
-    );
+    this.note(`${name} connects as ${session.id}`);
     // Checking a token takes its time, so connections do not reach the log in the order they came.
     const loginMs = world.chance(0.3) ? world.between(0, 400) : 0;
     node.process.clock.after(loginMs, () => node.open(session));
@@ -163,23 +161,14 @@ export class Cluster {
 
   #appended({ body }: LogRecord): void {
     if (body.case === "nodeDown") this.#dead.add(body.value.incarnation);
-    if (body.case === "connected" && body.value.connection !== undefined) {
-      const session = this.#session(body.value.connection.id);
-      if (session !== undefined) session.logged = true;
-    }
   }
 
-  /**
-   * Only a device's newer connection may push out an older one. Where the log had not yet stored an
-   * earlier one when the next was opened, the log's order decides, and that may be another. With
-   * neither log nor checkpoint, a record that is sent again looks like a new one.
-   */
+  /** Only a device's newer connection may push out an older one, in whatever order the log has them. */
   #kicked(session: SimSession): void {
     this.note(`${session.id} of ${session.device} is kicked`);
     const device = this.devices.find(({ name }) => name === session.device);
     const later = device?.sessions.filter(({ order }) => order > session.order) ?? [];
-    const forgotten = this.lost.log && this.lost.checkpoint;
-    if (session.clear && later.length === 0 && !forgotten) {
+    if (later.length === 0) {
       this.violate(`the newest connection of ${session.device}, ${session.id}, was kicked`);
     }
   }

@@ -44,8 +44,10 @@ export function strike(cluster: Cluster): void {
     world.after(world.between(1_000, 6_000), () => {
       cluster.broker.loss = 0;
     });
-  } else if (kind < 0.8) {
+  } else if (kind < 0.77) {
     restartBroker(cluster);
+  } else if (kind < 0.8) {
+    rejectSome(cluster);
   } else if (kind < 0.85) {
     emptyBuckets(cluster);
   } else if (kind < 0.88) {
@@ -67,6 +69,7 @@ export function strike(cluster: Cluster): void {
 export function healAll(cluster: Cluster): void {
   cluster.note("all faults end");
   cluster.broker.loss = 0;
+  cluster.broker.rejects = 0;
   if (!cluster.broker.up) cluster.broker.start();
   for (const { process, connection } of [...cluster.liveNodes, ...cluster.liveProjectors]) {
     process.thaw();
@@ -84,6 +87,19 @@ function freeze(cluster: Cluster, { process }: Victim): void {
   world.after(duration, () => {
     if (process.frozen) cluster.note(`${process.name} goes on`);
     process.thaw();
+  });
+}
+
+/** Streams turn some messages away and take those behind them, as while a leader changes or is flooded. */
+function rejectSome(cluster: Cluster): void {
+  const { world, broker } = cluster;
+  const share = world.between(0.05, 0.7);
+  const duration = world.between(200, 4_000);
+  cluster.note(`${Math.round(share * 100)} % of what streams are to store is turned away`);
+  broker.rejects = share;
+  for (let i = 0; i < 8; i++) world.after(world.between(0, duration), () => cluster.act());
+  world.after(duration, () => {
+    broker.rejects = 0;
   });
 }
 
@@ -151,8 +167,6 @@ function cutLog(cluster: Cluster): void {
     if (cluster.lost.checkpoint) cluster.routes.emptied();
     if (share === 1) cluster.fencing.logGone = true;
     cluster.state.damaged();
-    // Who came first was told by records that nobody has read.
-    for (const { sessions } of cluster.devices) for (const one of sessions) one.clear = false;
     for (const slot of slots) cluster.startProjector(slot);
   });
 }

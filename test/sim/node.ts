@@ -25,29 +25,21 @@ export class SimSession implements LoggedConnection {
   readonly client = undefined;
   readonly address = "192.0.2.1";
   readonly businesses = ["chat"];
+  readonly loginNumber: number;
+  readonly handledSequence = 0;
   readonly rooms = new Set<string>();
   /** Grows from session to session, over all nodes. */
   readonly order: number;
   closed = false;
   welcomed = false;
-  /** In the log, whether its node knows that or not. */
-  logged = false;
-  /**
-   * True if the log cannot but take this one as newer than the device's earlier ones: they were in
-   * the log when it came, or are of the same node.
-   */
-  clear: boolean;
 
-  constructor(
-    node: SimNode,
-    about: { device: string; user: string; order: number; earlier: SimSession[] },
-  ) {
+  constructor(node: SimNode, about: { device: string; user: string; order: number }) {
     this.node = node;
     this.counter = node.nextCounter();
     this.device = about.device;
     this.user = about.user;
     this.order = about.order;
-    this.clear = about.earlier.every((one) => one.logged || one.node === node);
+    this.loginNumber = about.order;
     this.partition = partitionOf(this.app, this.device, node.partitions);
     this.openedAtMs = node.process.clock.now();
   }

@@ -27,6 +27,7 @@ export class SimProcess {
       monotonic: () => world.now - this.#monotonicStart,
       after: (delayMs, fire) => this.#timer(delayMs, fire, false),
       every: (intervalMs, fire) => this.#timer(intervalMs, fire, true),
+      turnEnd: (fire) => void this.#timer(0, fire, false),
     };
   }
 

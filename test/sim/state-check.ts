@@ -11,6 +11,8 @@ export class StateCheck {
   readonly #online = new Map<string, string>();
   readonly #ended = new Set<string>();
   readonly #inRoom = new Set<string>();
+  /** Of each device: the newest sequence, and the ids of its events. */
+  readonly #newest = new Map<string, { sequence: number; ids: Set<string> }>();
   #strict = true;
 
   constructor(violate: (text: string) => void) {
@@ -23,7 +25,7 @@ export class StateCheck {
   }
 
   told(event: StateEvent): void {
-    if (!this.#strict) return;
+    if (!this.#strict || this.#isRepeated(event)) return;
     const { device, connection, room, business } = event;
     if (business !== "") return;
     const present = this.#online.get(device);
@@ -63,6 +65,18 @@ export class StateCheck {
       if (told !== connection) wrong.push(`${device} is at ${connection}, but ${told} was told`);
     }
     return wrong;
+  }
+
+  /** A repeat that comes late, from a former owner: no newer than what the device had, and known by its id. */
+  #isRepeated({ device, sequence, id }: StateEvent): boolean {
+    let newest = this.#newest.get(device);
+    if (newest === undefined || newest.sequence < sequence) {
+      newest = { sequence, ids: new Set() };
+      this.#newest.set(device, newest);
+    }
+    if (sequence < newest.sequence || newest.ids.has(id)) return true;
+    newest.ids.add(id);
+    return false;
   }
 
   #wrong({ event, device, connection, room, sequence }: StateEvent, why: string): void {

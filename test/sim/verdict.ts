@@ -1,6 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { parseConnectionId } from "../../streams/connection-id.ts";
 import { partitionOf } from "../../streams/partition.ts";
 import { decodeJson, type Route } from "../../streams/records.ts";
 import { routeKey, userKey } from "../../streams/subjects.ts";
@@ -110,8 +109,8 @@ function wrongDeaths(cluster: Cluster): string[] {
       if (body.case === "nodeDown") {
         const { incarnation } = body.value;
         deaths.set(incarnation, (deaths.get(incarnation) ?? 0) + 1);
-      } else if (body.case === "connected") {
-        named.add(parseConnectionId(body.value.connection?.id ?? "").incarnation);
+      } else if (body.case === "events") {
+        named.add(body.value.incarnation);
       }
     }
     for (const [incarnation, times] of deaths) {

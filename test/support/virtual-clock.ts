@@ -32,6 +32,11 @@ export class VirtualClock implements Clock {
     return this.#add({ atMs: this.#elapsedMs + intervalMs, everyMs: intervalMs, fire });
   }
 
+  /** A turn ends when time moves, if only by 0. */
+  turnEnd(fire: () => void): void {
+    this.after(0, fire);
+  }
+
   advance(byMs: number): void {
     const until = this.#elapsedMs + byMs;
     for (;;) {

@@ -25,6 +25,10 @@ export interface LoggedConnection {
   /** What the client said at its login that it uses. */
   readonly businesses: string[];
   readonly rooms: Iterable<string>;
+  /** Grows with each login of the device, by the client's count; 0 when it does not count. */
+  readonly loginNumber: number;
+  /** The last must-arrive delivery that the client said at its login it has handled. */
+  readonly handledSequence: number;
 }
 
 export interface ConnectionLog {

@@ -130,6 +130,7 @@ export class NodeLog implements ConnectionLog {
 
   async settled(): Promise<void> {
     const { appender, clock } = this.#options;
+    this.#records.flush();
     while (appender.backlog > 0) {
       await new Promise<void>((resolve) => clock.after(SETTLE_CHECK_MS, resolve));
     }
@@ -182,6 +183,7 @@ export class NodeLog implements ConnectionLog {
   #beginAgain(): void {
     const { appender, clock, events } = this.#options;
     this.#beganAt = Math.max(clock.now(), this.#beganAt + 1);
+    this.#records.end();
     this.#records = this.#newRecords();
     this.#control.stop();
     this.#control = this.#obey(nodeControlSubject(this.incarnation));

@@ -3,6 +3,8 @@ import {
   type Ack,
   type Connection,
   ConnectionSchema,
+  type Event,
+  EventSchema,
   RecordSchema,
 } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { connectionId } from "../../../streams/connection-id.ts";
@@ -13,19 +15,38 @@ import type { EndReason } from "../../status/close.ts";
 import type { LoggedConnection } from "./connection-log.ts";
 import type { OpenConnections } from "./open-connections.ts";
 
-/** A part of an announcement stays well below what NATS takes as one message. */
-const PART_BYTES = 128 * 1_024;
-/** Roughly what a connection without rooms takes at most. */
+/** A record stays well below what NATS takes as one message. */
+const RECORD_BYTES = 128 * 1_024;
+/** Roughly what a connection or an event without rooms takes at most. */
 const CONNECTION_BYTES = 512;
 
 type Body = MessageInitShape<typeof RecordSchema>["body"] & object;
 
-/** Appends the records of one incarnation, numbered per partition. */
+/** One partition's share of the incarnation's records. */
+interface Partition {
+  /** Of the newest record, and of the newest that is known to be stored. */
+  number: number;
+  stored: number;
+  /** What happened in this turn and is not appended yet, and who waits for it. */
+  events: Event[];
+  bytes: number;
+  waiting: (() => void)[];
+}
+
+/**
+ * Appends the records of one incarnation, numbered per partition. What one turn of the event loop says
+ * of one partition goes in one record: when a thousand clients vanish at once, the log and its readers
+ * see a few records.
+ */
 export class NodeRecords {
   readonly incarnation: string;
   readonly #appender: Appender;
   readonly #clock: Clock;
-  readonly #numbers: number[];
+  readonly #partitions: Partition[];
+  /** The partitions with events that are not appended yet. */
+  readonly #changed = new Set<number>();
+  #flushPlanned = false;
+  #over = false;
 
   constructor(options: {
     incarnation: string;
@@ -36,26 +57,33 @@ export class NodeRecords {
     this.incarnation = options.incarnation;
     this.#appender = options.appender;
     this.#clock = options.clock;
-    this.#numbers = new Array<number>(options.partitions).fill(0);
+    this.#partitions = Array.from({ length: options.partitions }, () => ({
+      number: 0,
+      stored: 0,
+      events: [],
+      bytes: 0,
+      waiting: [],
+    }));
   }
 
   connected(connection: LoggedConnection, rooms: string[], stored: () => void): void {
     const value = { connection: this.#connection(connection, rooms) };
-    this.#append(connection.partition, "connected", { case: "connected", value }, stored);
+    this.#happened(connection, rooms, { case: "connected", value }, stored);
   }
 
   roomsChanged(connection: LoggedConnection, rooms: string[]): void {
     const value = { ...this.#reference(connection), rooms };
-    this.#append(connection.partition, "rooms", { case: "roomsChanged", value });
+    this.#happened(connection, rooms, { case: "roomsChanged", value });
   }
 
   disconnected(connection: LoggedConnection, reason: EndReason): void {
     const value = { ...this.#reference(connection), reason };
-    this.#append(connection.partition, "disconnected", { case: "disconnected", value });
+    this.#happened(connection, [], { case: "disconnected", value });
   }
 
   /** Unnumbered: a record of this that is stored twice does no harm, and a lost one is made up for. */
   acked(partition: number, acks: Ack[]): void {
+    this.#appendEvents(partition);
     const body = { case: "acked", value: { incarnation: this.incarnation, acks } } as const;
     const record = create(RecordSchema, { atMs: BigInt(this.#clock.now()), body });
     const subject = logSubject(partition, "acked", this.incarnation);
@@ -75,8 +103,8 @@ export class NodeRecords {
     let first = true;
     for (const connection of open) {
       const rooms = [...connection.rooms];
-      const size = rooms.reduce((sum, room) => sum + 3 * room.length, CONNECTION_BYTES);
-      if (bytes + size > PART_BYTES && part.length > 0) {
+      const size = roughSize(rooms);
+      if (bytes + size > RECORD_BYTES && part.length > 0) {
         this.#announcedPart(partition, part, { first, last: false });
         part = [];
         bytes = 0;
@@ -88,6 +116,17 @@ export class NodeRecords {
     this.#announcedPart(partition, part, { first, last: true }, stored);
   }
 
+  /** Appends what this turn has said so far. */
+  flush(): void {
+    for (const partition of this.#changed) this.#appendEvents(partition);
+  }
+
+  /** The incarnation is over: nothing is appended in its name any more. */
+  end(): void {
+    this.#over = true;
+    this.#changed.clear();
+  }
+
   #announcedPart(
     partition: number,
     connections: Connection[],
@@ -95,16 +134,74 @@ export class NodeRecords {
     stored?: () => void,
   ): void {
     const value = { incarnation: this.incarnation, connections, ...place };
-    this.#append(partition, "announced", { case: "announced", value }, stored);
+    this.#append(partition, "announced", { case: "announced", value }, stored && [stored]);
   }
 
-  #append(partition: number, type: LogType, body: Body, stored?: () => void): void {
-    const number = (this.#numbers[partition] ?? 0) + 1;
-    this.#numbers[partition] = number;
-    const atMs = BigInt(this.#clock.now());
-    const record = create(RecordSchema, { atMs, number: BigInt(number), body });
+  #happened(
+    { partition }: LoggedConnection,
+    rooms: readonly string[],
+    body: MessageInitShape<typeof EventSchema>["body"] & object,
+    stored?: () => void,
+  ): void {
+    const share = this.#share(partition);
+    const size = roughSize(rooms);
+    if (share.bytes + size > RECORD_BYTES) this.#appendEvents(partition);
+    share.events.push(create(EventSchema, { body }));
+    share.bytes += size;
+    if (stored !== undefined) share.waiting.push(stored);
+    this.#changed.add(partition);
+    this.#planFlush();
+  }
+
+  #planFlush(): void {
+    if (this.#flushPlanned) return;
+    this.#flushPlanned = true;
+    this.#clock.turnEnd(() => {
+      this.#flushPlanned = false;
+      this.flush();
+    });
+  }
+
+  #appendEvents(partition: number): void {
+    if (!this.#changed.delete(partition)) return;
+    const share = this.#share(partition);
+    const { events, waiting } = share;
+    share.events = [];
+    share.bytes = 0;
+    share.waiting = [];
+    const value = { incarnation: this.incarnation, events };
+    this.#append(partition, "events", { case: "events", value }, waiting);
+  }
+
+  /** `waiting` are told when it is stored. */
+  #append(
+    partition: number,
+    type: LogType,
+    body: Body,
+    waiting: readonly (() => void)[] = [],
+  ): void {
+    if (this.#over) return;
+    this.#appendEvents(partition);
+    const share = this.#share(partition);
+    share.number += 1;
+    const { number, stored } = share;
+    const record = create(RecordSchema, {
+      atMs: BigInt(this.#clock.now()),
+      number: BigInt(number),
+      stored: BigInt(stored),
+      body,
+    });
     const subject = logSubject(partition, type, this.incarnation);
-    this.#appender.append(subject, toBinary(RecordSchema, record), stored);
+    this.#appender.append(subject, toBinary(RecordSchema, record), () => {
+      share.stored = number;
+      for (const told of waiting) told();
+    });
+  }
+
+  #share(partition: number): Partition {
+    const share = this.#partitions[partition];
+    if (share === undefined) throw new RangeError(`there is no partition ${partition}`);
+    return share;
   }
 
   #reference({ counter, app, device }: LoggedConnection) {
@@ -122,8 +219,15 @@ export class NodeRecords {
       rooms,
       address,
       businesses,
+      loginNumber: BigInt(connection.loginNumber),
+      handledSequence: BigInt(connection.handledSequence),
     });
     if (client !== undefined) made.client = client;
     return made;
   }
+}
+
+/** In bytes; a character of a room takes three at most. */
+function roughSize(rooms: readonly string[]): number {
+  return rooms.reduce((sum, room) => sum + 3 * room.length, CONNECTION_BYTES);
 }

@@ -99,7 +99,9 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
   session.openedAtMs = clock.now();
   session.logged = true;
-  session.services.deliveries.claim(session.counter, Number(login.lastDeliverySequence));
+  session.loginNumber = Number(login.loginNumber);
+  session.handledSequence = Number(login.lastDeliverySequence);
+  session.services.deliveries.claim(session.counter, session.handledSequence);
   log.opened(session, () => stored(session, login));
 }
 

@@ -39,6 +39,8 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   client: Client | undefined = undefined;
   businesses = NO_BUSINESSES;
   openedAtMs = 0;
+  loginNumber = 0;
+  handledSequence = 0;
   tokenExpiresAtMs = 0;
   /** Whether the log was told of it, and so has to be told of its end. */
   logged = false;

@@ -9,6 +9,7 @@ import type {
   Connection,
   Digest,
   Disconnected,
+  Event,
   Record as LogRecord,
   NodeDown,
   RoomsChanged,
@@ -35,10 +36,15 @@ export type Effect =
  */
 export const REMEMBER_DEAD_MS = 48 * 60 * 60 * 1_000;
 
-/** The place in the log of the record at hand. */
+/** How long after a connection was opened its record may still be under way: see hasBegunAnew. */
+const COUNT_HOLDS_MS = 5 * 60 * 1_000;
+
+/** The record at hand: its place in the log, and what it has changed so far. */
 interface Place {
   sequence: number;
   atMs: number;
+  /** A record may name a device more than once: only what comes of it counts. */
+  changes: Map<Device, Effect & { kind: "route" }>;
 }
 
 /** Folds one record into the table and adds what follows from it to `effects`. */
@@ -50,27 +56,22 @@ export function fold(
 ): void {
   if (sequence <= table.position) return;
   table.position = sequence;
-  const place = { sequence, atMs: Number(record.atMs) };
+  const place: Place = { sequence, atMs: Number(record.atMs), changes: new Map() };
   const { body } = record;
   if (body.case === "nodeDown") {
     nodeDown(table, body.value, place, effects);
     return;
   }
-  const incarnation = incarnationOf(body);
+  if (body.case !== "events" && body.case !== "announced" && body.case !== "digest") return;
+  const { incarnation } = body.value;
   // A node that is dead by this log does not know it yet. It will, and announce itself anew.
   if (incarnation === "" || table.dead.has(incarnation)) return;
   const node = table.node(incarnation);
-  if (!isNext(node, Number(record.number), effects)) return;
+  if (!isNext(node, Number(record.number), Number(record.stored), effects)) return;
   if (body.case !== "announced") node.announced = undefined;
   switch (body.case) {
-    case "connected":
-      connected(table, node, body.value, place, effects);
-      break;
-    case "disconnected":
-      disconnected(table, node, body.value, place, effects);
-      break;
-    case "roomsChanged":
-      roomsChanged(table, node, body.value, place, effects);
+    case "events":
+      for (const event of body.value.events) happened(table, node, event, place, effects);
       break;
     case "announced":
       announced(table, node, body.value, place, effects);
@@ -81,31 +82,43 @@ export function fold(
   }
 }
 
-/** The incarnation whose record this is, "" for one that this version does not know. */
-function incarnationOf(body: LogRecord["body"]): string {
-  switch (body.case) {
-    case "connected":
-      return parseConnectionId(body.value.connection?.id ?? "").incarnation;
-    case "disconnected":
-    case "roomsChanged":
-      return parseConnectionId(body.value.connectionId).incarnation;
-    case "announced":
-    case "digest":
-      return body.value.incarnation;
-    default:
-      return "";
-  }
-}
-
-/** False for a record that was stored a second time. One that went missing calls for an announcement. */
-function isNext(node: NodeView, number: number, effects: Effect[]): boolean {
+/**
+ * The receiving end of go-back-N: takes a node's records in the order of their numbers. A record of
+ * which a copy was stored already is left out. So is one that comes too early: the one before it was
+ * turned away, and its node sends both again. Only what the node knows to be stored, and is not there,
+ * is lost, and made up for by an announcement.
+ */
+function isNext(node: NodeView, number: number, stored: number, effects: Effect[]): boolean {
   if (number <= node.number) return false;
-  if (number > node.number + 1) {
+  const lostUpTo = Math.min(stored, number - 1);
+  if (lostUpTo > node.number) {
+    node.number = lostUpTo;
     node.announced = undefined;
     effects.push({ kind: "announce", incarnation: node.incarnation });
   }
+  if (number > node.number + 1) return false;
   node.number = number;
   return true;
+}
+
+function happened(
+  table: RouteTable,
+  node: NodeView,
+  { body }: Event,
+  place: Place,
+  effects: Effect[],
+): void {
+  switch (body.case) {
+    case "connected":
+      connected(table, node, body.value, place, effects);
+      break;
+    case "disconnected":
+      disconnected(table, node, body.value, place, effects);
+      break;
+    case "roomsChanged":
+      roomsChanged(table, node, body.value, place, effects);
+      break;
+  }
 }
 
 function connected(
@@ -123,7 +136,7 @@ function connected(
     if (device.route.connection === connection.id) return;
   }
   const id = parseConnectionId(connection.id);
-  if (device?.route.online === true && isLaterOfNode(device, id)) {
+  if (device !== undefined && isNewer(device, connection, id)) {
     refuse(node, connection, id, effects);
     return;
   }
@@ -145,7 +158,7 @@ function disconnected(
   if (!device.route.online || device.route.connection !== ended.connectionId) return;
   const before = device.route;
   table.goOffline(device, ended.reason, place.atMs, place.sequence);
-  effects.push(routeChange(device, before));
+  changed(effects, place, device, before);
 }
 
 function roomsChanged(
@@ -165,7 +178,7 @@ function roomsChanged(
   if (!device.route.online || device.route.connection !== change.connectionId) return;
   const before = device.route;
   table.setRooms(device, change.rooms, place.atMs, place.sequence);
-  effects.push(routeChange(device, before));
+  changed(effects, place, device, before);
 }
 
 /**
@@ -195,7 +208,7 @@ function announced(
     if (present.has(counter) || isKnown(device, place)) continue;
     const before = device.route;
     table.goOffline(device, "transport-error", place.atMs, place.sequence);
-    effects.push(routeChange(device, before));
+    changed(effects, place, device, before);
   }
 }
 
@@ -211,14 +224,21 @@ function announcedConnection(
   if (device !== undefined && isKnown(device, place)) return;
   if (node.displaced.has(id.counter)) {
     refuse(node, connection, id, effects);
-  } else if (device?.route.online !== true) {
+  } else if (device === undefined) {
+    accept(table, connection, id, place, effects);
+  } else if (device.route.connection !== connection.id && isNewer(device, connection, id)) {
+    refuse(node, connection, id, effects);
+  } else if (!device.route.online) {
     accept(table, connection, id, place, effects);
   } else if (device.route.connection === connection.id) {
     if (device.hash === hashOf(connection, id)) return;
     const before = device.route;
     table.setRooms(device, connection.rooms, place.atMs, place.sequence);
-    routeChangeInAll(effects, device, before);
-  } else if (isLaterOfNode(device, id) || device.route.since > Number(connection.openedAtMs)) {
+    changed(effects, place, device, before);
+  } else if (
+    device.route.loginNumber >= Number(connection.loginNumber) &&
+    device.route.since > Number(connection.openedAtMs)
+  ) {
     refuse(node, connection, id, effects);
   } else {
     accept(table, connection, id, place, effects);
@@ -256,7 +276,7 @@ function nodeDown(
     if (isKnown(device, place)) continue;
     const before = device.route;
     table.goOffline(device, "node-down", place.atMs, place.sequence);
-    effects.push(routeChange(device, before));
+    changed(effects, place, device, before);
   }
   table.nodes.delete(incarnation);
 }
@@ -268,18 +288,21 @@ export function kickDisplaced(node: NodeView, effects: Effect[]): void {
   }
 }
 
-function routeChange(device: Device, before: Route | undefined): Effect {
-  return { kind: "route", device, before, after: device.route };
-}
-
-/** The same where a record may name a device more than once: only what comes of it counts. */
-function routeChangeInAll(effects: Effect[], device: Device, before: Route | undefined): void {
-  for (const effect of effects) {
-    if (effect.kind !== "route" || effect.device !== device) continue;
-    effect.after = device.route;
+/** Notes that the record has changed the device's route; `before`: what it was until just now. */
+function changed(
+  effects: Effect[],
+  { changes }: Place,
+  device: Device,
+  before: Route | undefined,
+): void {
+  const known = changes.get(device);
+  if (known !== undefined) {
+    known.after = device.route;
     return;
   }
-  effects.push(routeChange(device, before));
+  const change = { kind: "route" as const, device, before, after: device.route };
+  changes.set(device, change);
+  effects.push(change);
 }
 
 /** True if the route was loaded as this record or a later one had made it. */
@@ -287,9 +310,24 @@ function isKnown(device: Device, place: Place): boolean {
   return device.loadedAt >= place.sequence;
 }
 
-/** True if the device's present connection is of the same incarnation and was made after `id`. */
-function isLaterOfNode(device: Device, id: ConnectionId): boolean {
-  return device.route.node === id.incarnation && device.counter > id.counter;
+/**
+ * True if the device has come again since this connection, whose record took longer: by the client's
+ * count of its logins, which holds over all nodes, or as a later connection of the same node.
+ */
+function isNewer({ route, counter }: Device, connection: Connection, id: ConnectionId): boolean {
+  const loginNumber = Number(connection.loginNumber);
+  if (loginNumber > 0 && route.loginNumber > 0 && loginNumber !== route.loginNumber) {
+    return loginNumber < route.loginNumber && !hasBegunAnew(route, connection);
+  }
+  return route.online && route.node === id.incarnation && counter > id.counter;
+}
+
+/**
+ * A client that has lost its count, or whose clock was set back, would be locked out by its former
+ * logins. A record is never under way for so long, so a connection that is so much later is no old one.
+ */
+function hasBegunAnew({ since }: Route, { openedAtMs }: Connection): boolean {
+  return Number(openedAtMs) - since > COUNT_HOLDS_MS;
 }
 
 function accept(
@@ -306,7 +344,7 @@ function accept(
     table.displace(present);
   }
   const device = table.goOnline(connection, id, place.atMs, place.sequence);
-  routeChangeInAll(effects, device, before);
+  changed(effects, place, device, before);
   if (connection.user !== "") effects.push({ kind: "user", device });
 }
 

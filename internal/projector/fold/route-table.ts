@@ -115,6 +115,7 @@ export class RouteTable {
       rooms,
       sequence,
       reason: "",
+      loginNumber: Number(connection.loginNumber),
     };
     const device = this.#deviceOf(route);
     device.route = route;

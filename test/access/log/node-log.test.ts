@@ -8,7 +8,7 @@ import {
   BeatSchema,
   OrderSchema,
 } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import { RecordSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { type Event, RecordSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { NODE_BEATS_FILTER, nodeControlSubject } from "../../../streams/subjects.ts";
 import { MemoryMessages } from "../../support/memory-messages.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
@@ -60,14 +60,9 @@ class HeldAppender implements Appender {
 /** Such as "connected 1", "announced 1 2", "digest of 2". */
 function describeRecord(payload: Uint8Array): string {
   const { body } = fromBinary(RecordSchema, payload);
-  const counter = (id: string | undefined) => id?.slice(id.lastIndexOf(".") + 1) ?? "";
   switch (body.case) {
-    case "connected":
-      return `connected ${counter(body.value.connection?.id)}`;
-    case "disconnected":
-      return `disconnected ${counter(body.value.connectionId)} (${body.value.reason})`;
-    case "roomsChanged":
-      return `rooms ${counter(body.value.connectionId)} [${body.value.rooms}]`;
+    case "events":
+      return body.value.events.map(describeEvent).join(", ");
     case "announced":
       return `announced ${body.value.connections.map(({ id }) => counter(id)).join(" ")}`;
     case "digest":
@@ -77,11 +72,29 @@ function describeRecord(payload: Uint8Array): string {
   }
 }
 
+function describeEvent({ body }: Event): string {
+  switch (body.case) {
+    case "connected":
+      return `connected ${counter(body.value.connection?.id)}`;
+    case "disconnected":
+      return `disconnected ${counter(body.value.connectionId)} (${body.value.reason})`;
+    case "roomsChanged":
+      return `rooms ${counter(body.value.connectionId)} [${body.value.rooms}]`;
+    default:
+      return "nothing";
+  }
+}
+
+function counter(id: string | undefined): string {
+  return id?.slice(id.lastIndexOf(".") + 1) ?? "";
+}
+
 function connectionOf(counter: number, rooms: string[] = []): LoggedConnection {
   const about = { counter, app: "demo", device: `d${counter}`, user: "", partition: 0 };
   const openedAtMs = counter;
   const address = "192.0.2.1";
-  return { ...about, openedAtMs, client: undefined, address, businesses: [], rooms };
+  const numbers = { loginNumber: 0, handledSequence: 0 };
+  return { ...about, ...numbers, openedAtMs, client: undefined, address, businesses: [], rooms };
 }
 
 let clock: VirtualClock;
@@ -167,15 +180,31 @@ describe("a node that is heard", () => {
     log.opened(connection, () => {
       welcomed = true;
     });
+    clock.advance(0);
     expect(welcomed).toBe(true);
     rooms.push("chess");
     log.roomsChanged(connection);
     log.closed(connection, "client-closed");
+    clock.advance(0);
     expect(appender.stored).toEqual([
       "connected 1",
-      "rooms 1 [lobby,chess]",
-      "disconnected 1 (client-closed)",
+      "rooms 1 [lobby,chess], disconnected 1 (client-closed)",
     ]);
+  });
+
+  test("what ends in one turn goes in one record, and nothing of it overtakes", () => {
+    for (let counter = 1; counter <= 3; counter++) log.opened(connectionOf(counter), () => {});
+    clock.advance(0);
+    log.closed(connectionOf(9), "idle");
+    log.acknowledged(0, []);
+    clock.advance(0);
+    expect(appender.stored).toEqual(["connected 1, connected 2, connected 3", "acked"]);
+  });
+
+  test("waits for what this turn has said when it is to wait for the log", async () => {
+    log.opened(connectionOf(1), () => {});
+    await log.settled();
+    expect(appender.stored).toEqual(["connected 1"]);
   });
 
   test("compares every 30 s", async () => {

@@ -1,5 +1,6 @@
 import { Deliveries } from "../../../internal/access/delivery/deliveries.ts";
 import { connectionId, incarnationOf } from "../../../streams/connection-id.ts";
+import { eventsOf } from "../../support/log-events.ts";
 import type { SimDevice } from "./client.ts";
 import type { DeliveryCluster } from "./cluster.ts";
 import { messageOf } from "./message.ts";
@@ -55,7 +56,7 @@ export class SimNode {
         openedAtMs: BigInt(Math.round(this.#cluster.world.now)),
       },
     };
-    this.#append({ case: "connected", value });
+    this.#append(eventsOf(this.incarnation, { case: "connected", value }));
     return connection;
   }
 
@@ -70,7 +71,7 @@ export class SimNode {
       device: device.name,
       reason: "client-closed",
     };
-    this.#append({ case: "disconnected", value });
+    this.#append(eventsOf(this.incarnation, { case: "disconnected", value }));
   }
 
   /** An order of the projector. */

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/log/v1/log.proto.
  */
 export const file_holdfast_log_v1_log: GenFile = /*@__PURE__*/
-  fileDesc("Chlob2xkZmFzdC9sb2cvdjEvbG9nLnByb3RvEg9ob2xkZmFzdC5sb2cudjEiswMKBlJlY29yZBINCgVhdF9tcxgBIAEoAxIvCgljb25uZWN0ZWQYAiABKAsyGi5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGVkSAASNQoMZGlzY29ubmVjdGVkGAMgASgLMh0uaG9sZGZhc3QubG9nLnYxLkRpc2Nvbm5lY3RlZEgAEjYKDXJvb21zX2NoYW5nZWQYBCABKAsyHS5ob2xkZmFzdC5sb2cudjEuUm9vbXNDaGFuZ2VkSAASLwoJYW5ub3VuY2VkGAUgASgLMhouaG9sZGZhc3QubG9nLnYxLkFubm91bmNlZEgAEikKBmRpZ2VzdBgGIAEoCzIXLmhvbGRmYXN0LmxvZy52MS5EaWdlc3RIABIuCglub2RlX2Rvd24YByABKAsyGS5ob2xkZmFzdC5sb2cudjEuTm9kZURvd25IABItCghhY2NlcHRlZBgJIAEoCzIZLmhvbGRmYXN0LmxvZy52MS5BY2NlcHRlZEgAEicKBWFja2VkGAogASgLMhYuaG9sZGZhc3QubG9nLnYxLkFja2VkSAASDgoGbnVtYmVyGAggASgEQgYKBGJvZHkitwEKCkNvbm5lY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEg4KBmRldmljZRgDIAEoCRIMCgR1c2VyGAQgASgJEhQKDG9wZW5lZF9hdF9tcxgFIAEoAxIoCgZjbGllbnQYBiABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkNsaWVudBINCgVyb29tcxgHIAMoCRIPCgdhZGRyZXNzGAggASgJEhIKCmJ1c2luZXNzZXMYCSADKAkiPAoJQ29ubmVjdGVkEi8KCmNvbm5lY3Rpb24YASABKAsyGy5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGlvbiJSCgxEaXNjb25uZWN0ZWQSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJRCgxSb29tc0NoYW5nZWQSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRILCgNhcHAYAiABKAkSDgoGZGV2aWNlGAMgASgJEg0KBXJvb21zGAQgAygJIm8KCUFubm91bmNlZBITCgtpbmNhcm5hdGlvbhgBIAEoCRIwCgtjb25uZWN0aW9ucxgCIAMoCzIbLmhvbGRmYXN0LmxvZy52MS5Db25uZWN0aW9uEg0KBWZpcnN0GAMgASgIEgwKBGxhc3QYBCABKAgiQAoGRGlnZXN0EhMKC2luY2FybmF0aW9uGAEgASgJEhMKC2Nvbm5lY3Rpb25zGAIgASgNEgwKBGhhc2gYAyABKAYiHwoITm9kZURvd24SEwoLaW5jYXJuYXRpb24YASABKAkigwEKCEFjY2VwdGVkEgsKA2FwcBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSDAoEdXNlchgDIAEoCRISCgptZXNzYWdlX2lkGAQgASgJEhAKCGJ1c2luZXNzGAUgASgJEg8KB21lc3NhZ2UYBiABKAwSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyJACgVBY2tlZBITCgtpbmNhcm5hdGlvbhgBIAEoCRIiCgRhY2tzGAIgAygLMhQuaG9sZGZhc3QubG9nLnYxLkFjayJRCgNBY2sSCwoDYXBwGAEgASgJEg4KBmRldmljZRgCIAEoCRIZChFkZWxpdmVyeV9zZXF1ZW5jZRgDIAEoBBISCgpjb25uZWN0aW9uGAQgASgEYgZwcm90bzM", [file_holdfast_wire_v1_wire]);
+  fileDesc("Chlob2xkZmFzdC9sb2cvdjEvbG9nLnByb3RvEg9ob2xkZmFzdC5sb2cudjEi1AIKBlJlY29yZBINCgVhdF9tcxgBIAEoAxIpCgZldmVudHMYDCABKAsyFy5ob2xkZmFzdC5sb2cudjEuRXZlbnRzSAASLwoJYW5ub3VuY2VkGAUgASgLMhouaG9sZGZhc3QubG9nLnYxLkFubm91bmNlZEgAEikKBmRpZ2VzdBgGIAEoCzIXLmhvbGRmYXN0LmxvZy52MS5EaWdlc3RIABIuCglub2RlX2Rvd24YByABKAsyGS5ob2xkZmFzdC5sb2cudjEuTm9kZURvd25IABItCghhY2NlcHRlZBgJIAEoCzIZLmhvbGRmYXN0LmxvZy52MS5BY2NlcHRlZEgAEicKBWFja2VkGAogASgLMhYuaG9sZGZhc3QubG9nLnYxLkFja2VkSAASDgoGbnVtYmVyGAggASgEEg4KBnN0b3JlZBgLIAEoBEIGCgRib2R5SgQIAhAFIkUKBkV2ZW50cxITCgtpbmNhcm5hdGlvbhgBIAEoCRImCgZldmVudHMYAiADKAsyFi5ob2xkZmFzdC5sb2cudjEuRXZlbnQirwEKBUV2ZW50Ei8KCWNvbm5lY3RlZBgBIAEoCzIaLmhvbGRmYXN0LmxvZy52MS5Db25uZWN0ZWRIABI1CgxkaXNjb25uZWN0ZWQYAiABKAsyHS5ob2xkZmFzdC5sb2cudjEuRGlzY29ubmVjdGVkSAASNgoNcm9vbXNfY2hhbmdlZBgDIAEoCzIdLmhvbGRmYXN0LmxvZy52MS5Sb29tc0NoYW5nZWRIAEIGCgRib2R5IucBCgpDb25uZWN0aW9uEgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIOCgZkZXZpY2UYAyABKAkSDAoEdXNlchgEIAEoCRIUCgxvcGVuZWRfYXRfbXMYBSABKAMSKAoGY2xpZW50GAYgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSDQoFcm9vbXMYByADKAkSDwoHYWRkcmVzcxgIIAEoCRISCgpidXNpbmVzc2VzGAkgAygJEhQKDGxvZ2luX251bWJlchgKIAEoBBIYChBoYW5kbGVkX3NlcXVlbmNlGAsgASgEIjwKCUNvbm5lY3RlZBIvCgpjb25uZWN0aW9uGAEgASgLMhsuaG9sZGZhc3QubG9nLnYxLkNvbm5lY3Rpb24iUgoMRGlzY29ubmVjdGVkEhUKDWNvbm5lY3Rpb25faWQYASABKAkSCwoDYXBwGAIgASgJEg4KBmRldmljZRgDIAEoCRIOCgZyZWFzb24YBCABKAkiUQoMUm9vbXNDaGFuZ2VkEhUKDWNvbm5lY3Rpb25faWQYASABKAkSCwoDYXBwGAIgASgJEg4KBmRldmljZRgDIAEoCRINCgVyb29tcxgEIAMoCSJvCglBbm5vdW5jZWQSEwoLaW5jYXJuYXRpb24YASABKAkSMAoLY29ubmVjdGlvbnMYAiADKAsyGy5ob2xkZmFzdC5sb2cudjEuQ29ubmVjdGlvbhINCgVmaXJzdBgDIAEoCBIMCgRsYXN0GAQgASgIIkAKBkRpZ2VzdBITCgtpbmNhcm5hdGlvbhgBIAEoCRITCgtjb25uZWN0aW9ucxgCIAEoDRIMCgRoYXNoGAMgASgGIh8KCE5vZGVEb3duEhMKC2luY2FybmF0aW9uGAEgASgJIoMBCghBY2NlcHRlZBILCgNhcHAYASABKAkSDgoGZGV2aWNlGAIgASgJEgwKBHVzZXIYAyABKAkSEgoKbWVzc2FnZV9pZBgEIAEoCRIQCghidXNpbmVzcxgFIAEoCRIPCgdtZXNzYWdlGAYgASgMEhUKDWV4cGlyZXNfYXRfbXMYByABKAMiQAoFQWNrZWQSEwoLaW5jYXJuYXRpb24YASABKAkSIgoEYWNrcxgCIAMoCzIULmhvbGRmYXN0LmxvZy52MS5BY2siUQoDQWNrEgsKA2FwcBgBIAEoCRIOCgZkZXZpY2UYAiABKAkSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSEgoKY29ubmVjdGlvbhgEIAEoBGIGcHJvdG8z", [file_holdfast_wire_v1_wire]);
 
 /**
  * @generated from message holdfast.log.v1.Record
@@ -33,22 +33,10 @@ export type Record = Message<"holdfast.log.v1.Record"> & {
    */
   body: {
     /**
-     * @generated from field: holdfast.log.v1.Connected connected = 2;
+     * @generated from field: holdfast.log.v1.Events events = 12;
      */
-    value: Connected;
-    case: "connected";
-  } | {
-    /**
-     * @generated from field: holdfast.log.v1.Disconnected disconnected = 3;
-     */
-    value: Disconnected;
-    case: "disconnected";
-  } | {
-    /**
-     * @generated from field: holdfast.log.v1.RoomsChanged rooms_changed = 4;
-     */
-    value: RoomsChanged;
-    case: "roomsChanged";
+    value: Events;
+    case: "events";
   } | {
     /**
      * @generated from field: holdfast.log.v1.Announced announced = 5;
@@ -82,13 +70,21 @@ export type Record = Message<"holdfast.log.v1.Record"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Counts the records of one incarnation in one partition from 1, so that the fold knows a record
-   * that was stored twice and notices one that is missing. 0 in NodeDown and Accepted, which no node
-   * appends, and in Acked, which may come twice or never.
+   * Counts the records of one incarnation in one partition from 1. The fold takes them in this order and
+   * no other: what comes too early comes again, as a sender goes back to the first that was not stored.
+   * 0 in NodeDown and Accepted, which no node appends, and in Acked, which may come twice or never.
    *
    * @generated from field: uint64 number = 8;
    */
   number: bigint;
+
+  /**
+   * Up to this number the sender knows its records in this partition to be stored. One that is missing
+   * below it is lost for good.
+   *
+   * @generated from field: uint64 stored = 11;
+   */
+  stored: bigint;
 };
 
 /**
@@ -97,6 +93,65 @@ export type Record = Message<"holdfast.log.v1.Record"> & {
  */
 export const RecordSchema: GenMessage<Record> = /*@__PURE__*/
   messageDesc(file_holdfast_log_v1_log, 0);
+
+/**
+ * What happened to connections of one incarnation in one turn of its event loop, in order.
+ *
+ * @generated from message holdfast.log.v1.Events
+ */
+export type Events = Message<"holdfast.log.v1.Events"> & {
+  /**
+   * @generated from field: string incarnation = 1;
+   */
+  incarnation: string;
+
+  /**
+   * @generated from field: repeated holdfast.log.v1.Event events = 2;
+   */
+  events: Event[];
+};
+
+/**
+ * Describes the message holdfast.log.v1.Events.
+ * Use `create(EventsSchema)` to create a new message.
+ */
+export const EventsSchema: GenMessage<Events> = /*@__PURE__*/
+  messageDesc(file_holdfast_log_v1_log, 1);
+
+/**
+ * @generated from message holdfast.log.v1.Event
+ */
+export type Event = Message<"holdfast.log.v1.Event"> & {
+  /**
+   * @generated from oneof holdfast.log.v1.Event.body
+   */
+  body: {
+    /**
+     * @generated from field: holdfast.log.v1.Connected connected = 1;
+     */
+    value: Connected;
+    case: "connected";
+  } | {
+    /**
+     * @generated from field: holdfast.log.v1.Disconnected disconnected = 2;
+     */
+    value: Disconnected;
+    case: "disconnected";
+  } | {
+    /**
+     * @generated from field: holdfast.log.v1.RoomsChanged rooms_changed = 3;
+     */
+    value: RoomsChanged;
+    case: "roomsChanged";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message holdfast.log.v1.Event.
+ * Use `create(EventSchema)` to create a new message.
+ */
+export const EventSchema: GenMessage<Event> = /*@__PURE__*/
+  messageDesc(file_holdfast_log_v1_log, 2);
 
 /**
  * A logged-in connection as the log and the route table know it.
@@ -158,6 +213,20 @@ export type Connection = Message<"holdfast.log.v1.Connection"> & {
    * @generated from field: repeated string businesses = 9;
    */
   businesses: string[];
+
+  /**
+   * Login.login_number, 0 for a client that does not count its logins.
+   *
+   * @generated from field: uint64 login_number = 10;
+   */
+  loginNumber: bigint;
+
+  /**
+   * Login.last_delivery_sequence
+   *
+   * @generated from field: uint64 handled_sequence = 11;
+   */
+  handledSequence: bigint;
 };
 
 /**
@@ -165,7 +234,7 @@ export type Connection = Message<"holdfast.log.v1.Connection"> & {
  * Use `create(ConnectionSchema)` to create a new message.
  */
 export const ConnectionSchema: GenMessage<Connection> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 1);
+  messageDesc(file_holdfast_log_v1_log, 3);
 
 /**
  * @generated from message holdfast.log.v1.Connected
@@ -182,7 +251,7 @@ export type Connected = Message<"holdfast.log.v1.Connected"> & {
  * Use `create(ConnectedSchema)` to create a new message.
  */
 export const ConnectedSchema: GenMessage<Connected> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 2);
+  messageDesc(file_holdfast_log_v1_log, 4);
 
 /**
  * @generated from message holdfast.log.v1.Disconnected
@@ -216,7 +285,7 @@ export type Disconnected = Message<"holdfast.log.v1.Disconnected"> & {
  * Use `create(DisconnectedSchema)` to create a new message.
  */
 export const DisconnectedSchema: GenMessage<Disconnected> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 3);
+  messageDesc(file_holdfast_log_v1_log, 5);
 
 /**
  * The connection's whole set of rooms after a join or leave.
@@ -250,7 +319,7 @@ export type RoomsChanged = Message<"holdfast.log.v1.RoomsChanged"> & {
  * Use `create(RoomsChangedSchema)` to create a new message.
  */
 export const RoomsChangedSchema: GenMessage<RoomsChanged> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 4);
+  messageDesc(file_holdfast_log_v1_log, 6);
 
 /**
  * Every connection of this partition that the incarnation holds: after it took a new incarnation,
@@ -286,7 +355,7 @@ export type Announced = Message<"holdfast.log.v1.Announced"> & {
  * Use `create(AnnouncedSchema)` to create a new message.
  */
 export const AnnouncedSchema: GenMessage<Announced> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 5);
+  messageDesc(file_holdfast_log_v1_log, 7);
 
 /**
  * What the incarnation believes the log says of it in this partition, at this point of the log.
@@ -317,7 +386,7 @@ export type Digest = Message<"holdfast.log.v1.Digest"> & {
  * Use `create(DigestSchema)` to create a new message.
  */
 export const DigestSchema: GenMessage<Digest> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 6);
+  messageDesc(file_holdfast_log_v1_log, 8);
 
 /**
  * The incarnation is over: its connections in this partition are offline. Appended once.
@@ -336,7 +405,7 @@ export type NodeDown = Message<"holdfast.log.v1.NodeDown"> & {
  * Use `create(NodeDownSchema)` to create a new message.
  */
 export const NodeDownSchema: GenMessage<NodeDown> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 7);
+  messageDesc(file_holdfast_log_v1_log, 9);
 
 /**
  * A must-arrive message for one device, as the push API took it. The log sequence of this record is
@@ -390,7 +459,7 @@ export type Accepted = Message<"holdfast.log.v1.Accepted"> & {
  * Use `create(AcceptedSchema)` to create a new message.
  */
 export const AcceptedSchema: GenMessage<Accepted> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 8);
+  messageDesc(file_holdfast_log_v1_log, 10);
 
 /**
  * What the clients of one incarnation have acknowledged in a moment.
@@ -414,7 +483,7 @@ export type Acked = Message<"holdfast.log.v1.Acked"> & {
  * Use `create(AckedSchema)` to create a new message.
  */
 export const AckedSchema: GenMessage<Acked> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 9);
+  messageDesc(file_holdfast_log_v1_log, 11);
 
 /**
  * The device has handled everything that was sent to it up to and including this delivery.
@@ -450,5 +519,5 @@ export type Ack = Message<"holdfast.log.v1.Ack"> & {
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema: GenMessage<Ack> = /*@__PURE__*/
-  messageDesc(file_holdfast_log_v1_log, 10);
+  messageDesc(file_holdfast_log_v1_log, 12);
 

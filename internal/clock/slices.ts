@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** How long one turn may take, in ms: others that share the event loop wait for it. */
 const BUDGET_MS = 10;
@@ -16,12 +16,12 @@ interface Task {
  * sixteen long tasks hold up the event loop no longer than one.
  */
 export class Slices {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "monotonic" | "turnEnd">;
   readonly #budgetMs: number;
   #tasks: Task[] = [];
   #planned = false;
 
-  constructor(clock: Clock = systemClock, budgetMs = BUDGET_MS) {
+  constructor(clock: Pick<Clock, "monotonic" | "turnEnd">, budgetMs = BUDGET_MS) {
     this.#clock = clock;
     this.#budgetMs = budgetMs;
   }
@@ -43,7 +43,7 @@ export class Slices {
   #plan(): void {
     if (this.#planned || this.#tasks.length === 0) return;
     this.#planned = true;
-    this.#clock.after(0, () => {
+    this.#clock.turnEnd(() => {
       this.#planned = false;
       this.#turn();
       this.#plan();

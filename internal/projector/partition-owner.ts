@@ -30,7 +30,8 @@ const FORGET_AT_ONCE = 1_000;
 /** Why an owner stopped without being asked to. */
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
 
-export interface PartitionOwnerOptions extends Omit<PartitionWritesOptions, "failed" | "position" | "routeOf"> {
+export interface PartitionOwnerOptions
+  extends Omit<PartitionWritesOptions, "failed" | "position" | "routeOf"> {
   log: Pick<Logger, "info" | "warn">;
   reader: LogReader;
   delivery: DeliveryShare;
@@ -174,7 +175,9 @@ export class PartitionOwner {
   #finish(): Promise<void> {
     return new Promise((resolve) => {
       this.#closed = resolve;
-      if (!this.#writes.checkpointing) this.#moveCheckpoint();
+      if (this.#writes.checkpointing) return;
+      if (this.#isBehind()) this.#moveCheckpoint();
+      else resolve();
     });
   }
 
@@ -330,19 +333,23 @@ export class PartitionOwner {
 
   #tick(): void {
     if (this.#stage === "closing" || this.#position < this.#begun.doneUpTo) return;
-    const { checkpoint } = this.#writes;
     if (this.live) {
+      const { read, revision } = this.#writes.checkpoint;
       this.#writes.refresh(this.#table);
-      this.#forgetWhoLeft(checkpoint.read);
-      this.#snapshots.tick(this.#table, checkpoint.revision);
+      this.#forgetWhoLeft(read);
+      this.#snapshots.tick(this.#table, revision);
     }
-    if (this.#writes.checkpointing) return;
+    if (!this.#writes.checkpointing && this.#isBehind()) this.#moveCheckpoint();
+  }
+
+  /** Whether the checkpoint does not say what it could. */
+  #isBehind(): boolean {
+    const { sequence, read, snapshot } = this.#writes.checkpoint;
     const wanted = this.delivery.checkpoint(this.#position);
-    const snapshot = this.#snapshots.newest?.generation ?? 0;
-    const moves = this.live
-      ? wanted !== checkpoint.sequence || this.#position !== checkpoint.read
-      : wanted > checkpoint.sequence;
-    if (moves || (this.live && snapshot !== checkpoint.snapshot)) this.#moveCheckpoint();
+    // Reading the log once more need not be told.
+    if (this.#stage === "catching-up") return wanted > sequence;
+    const newest = this.#snapshots.newest?.generation ?? 0;
+    return wanted !== sequence || this.#position !== read || newest !== snapshot;
   }
 
   #forgetWhoLeft(stored: number): void {

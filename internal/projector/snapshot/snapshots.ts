@@ -14,7 +14,7 @@ export interface SnapshotLimits {
   everyMs: number;
 }
 
-export const SNAPSHOT_LIMITS: SnapshotLimits = { records: 20_000, everyMs: 5 * 60 * 1_000 };
+export const SNAPSHOT_LIMITS: SnapshotLimits = { records: 10_000, everyMs: 5 * 60 * 1_000 };
 
 const RETRY_MS = 10_000;
 

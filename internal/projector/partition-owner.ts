@@ -231,7 +231,7 @@ export class PartitionOwner {
     const now = this.#options.clock.monotonic();
     let seen = 0;
     for (const device of table.devices.values()) {
-      if (!device.route.online) this.#left.add(device, now);
+      if (!device.route.online) this.#left.add(device, now, true);
       seen += 1;
       if (seen % FORGET_AT_ONCE === 0) yield;
     }
@@ -326,7 +326,7 @@ export class PartitionOwner {
       this.#fail("lease");
       return;
     }
-    if (!after.online) this.#left.add(device, this.#options.clock.monotonic());
+    if (!after.online) this.#left.add(device, this.#options.clock.monotonic(), done);
     this.#delivery.moved(after.app, after.device);
     if (!done) this.#writes.routeChanged(before, after);
   }

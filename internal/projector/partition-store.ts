@@ -131,8 +131,8 @@ async function fromRoutes(
         // The bucket goes on to speak for the others.
         const wanted = route.online || route.sequence > readAfter || route.lastSeen > leftAfter;
         if (!wanted) continue;
-        if (otherLog) route.sequence = 0;
-        table.restoreStored(route);
+        if (otherLog) table.restoreRoute(route);
+        else table.restoreStored(route);
         routes.push(one);
       }
     })(),

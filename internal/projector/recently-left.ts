@@ -10,6 +10,8 @@ interface Left {
   readonly device: Device;
   /** Another one since: it came back. */
   readonly route: Route;
+  /** The record that the bucket must know of. */
+  readonly sequence: number;
   readonly atMs: number;
 }
 
@@ -18,9 +20,10 @@ export class RecentlyLeft {
   #queue: Left[] = [];
   #head = 0;
 
-  /** `nowMs`: monotonic. */
-  add(device: Device, nowMs: number): void {
-    this.#queue.push({ device, route: device.route, atMs: nowMs });
+  /** `nowMs`: monotonic. `stored`: the bucket has the route. */
+  add(device: Device, nowMs: number, stored: boolean): void {
+    const { route } = device;
+    this.#queue.push({ device, route, sequence: stored ? 0 : route.sequence, atMs: nowMs });
   }
 
   /**
@@ -32,9 +35,9 @@ export class RecentlyLeft {
     for (let left = most; left > 0; left--) {
       const first = this.#queue[this.#head];
       if (first === undefined || first.atMs > nowMs - REMEMBER_LEFT_MS) break;
-      const { device, route } = first;
+      const { device, route, sequence } = first;
       if (device.route === route) {
-        if (route.sequence > stored) break;
+        if (sequence > stored) break;
         taken.push(device);
       }
       this.#head += 1;

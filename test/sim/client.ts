@@ -315,6 +315,7 @@ export class SimBucket implements Bucket {
 
 export class SimMessages implements Messages {
   readonly #connection: SimConnection;
+  #requests = 0;
 
   constructor(connection: SimConnection) {
     this.#connection = connection;
@@ -353,7 +354,26 @@ export class SimMessages implements Messages {
     };
   }
 
-  request(subject: string): Promise<Uint8Array> {
-    return Promise.reject(new HoldfastError("unsupported", `nothing asks ${subject} here`));
+  request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const { process } = this.#connection;
+    const inbox = `_INBOX.${process.name}.${this.#requests++}`;
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        subscription.stop();
+        deadline.cancel();
+        process.world.settles();
+        settle();
+      };
+      const deadline = process.clock.after(timeoutMs, () =>
+        end(() => reject(new HoldfastError("timeout", `no answer on ${subject}`))),
+      );
+      const subscription = this.subscribe(inbox, ({ data, noResponders }) =>
+        end(() => {
+          if (!noResponders) resolve(data);
+          else reject(new HoldfastError("unavailable", `nobody listens on ${subject}`));
+        }),
+      );
+      this.publish(subject, payload, inbox);
+    });
   }
 }

@@ -22,6 +22,7 @@ export async function simulate(seed: number): Promise<Run> {
   const live = () => {
     if (world.now >= chaosUntil) return;
     cluster.act();
+    cluster.ask();
     world.after(busy * world.between(0.2, 1.8), live);
   };
   const suffer = () => {
@@ -34,6 +35,13 @@ export async function simulate(seed: number): Promise<Run> {
   await world.runUntil(chaosUntil);
   healAll(cluster);
   await world.runUntil(chaosUntil + SETTLE_MS);
+  const { asker } = cluster;
+  const before = { ...asker };
+  for (const device of cluster.devices) cluster.ask(device);
+  await world.runUntil(world.now + 3_000);
+  if (asker.answered - before.answered !== cluster.devices.length) {
+    cluster.violate(`${asker.refused - before.refused} questions are refused, though all is well`);
+  }
   // A digest may be under way at just this moment.
   for (let i = 0; i < 20 && isBusy(cluster); i++) await world.runUntil(world.now + 50);
   return { seed, wrong: verdict(cluster), history: cluster.history, cluster };

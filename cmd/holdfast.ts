@@ -12,6 +12,7 @@ import {
 } from "../internal/config/options.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
 import { businessCommand } from "./business/command.ts";
+import { deploymentCommand } from "./deployment/command.ts";
 import type { Role } from "./role.ts";
 import { traceCommand } from "./trace/command.ts";
 
@@ -78,6 +79,7 @@ program
   });
 
 program.addCommand(businessCommand(exitOnMistake));
+program.addCommand(deploymentCommand(exitOnMistake));
 program.addCommand(traceCommand(exitOnMistake));
 
 await program.parseAsync();

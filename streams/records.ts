@@ -2,6 +2,7 @@
  * The values of the buckets: JSON, so that any NATS tool shows them. The log's records are
  * protobuf (proto/holdfast/log/v1).
  */
+import type { LayoutOptions } from "./layout.ts";
 
 /** `hf_route`: where a device is, or was last. Written only by the owner of its partition. */
 export interface Route {
@@ -72,12 +73,15 @@ export interface UserDevice {
   at: number;
 }
 
-/** `hf_lease`: who owns a partition. A lease nobody renews for long enough may be taken over. */
-export interface Lease {
+/**
+ * `hf_lease`: who owns a partition. Written only when the owner changes, by whoever becomes or ceases to
+ * be it: the owner goes on until the record names another.
+ */
+export interface Ownership {
   /** The projector's id; "" when it was given up. */
   owner: string;
-  /** Grows with every renewal, so that watchers see a change. */
-  renewal: number;
+  /** Grows with every taking. */
+  epoch: number;
 }
 
 /**
@@ -187,6 +191,8 @@ export interface Business {
   maxReplyBytes: number;
   /** Uplinks a second of one connection; 0: no bound. */
   ratePerConnection: number;
+  /** Of mode `stream`: the most that may wait in HF_UPLINK, in bytes; 0: as the deployment has it. */
+  maxStoredBytes: number;
 }
 
 /** What holds where nobody said otherwise. */
@@ -201,12 +207,16 @@ export const BUSINESS_DEFAULTS: Business = {
   maxPayloadBytes: 65_536,
   maxReplyBytes: 262_144,
   ratePerConnection: 0,
+  maxStoredBytes: 0,
 };
 
-/** `hf_meta`, key `deployment`: what can never change. */
-export interface Deployment {
-  partitions: number;
-  logStreams: number;
+/**
+ * `hf_meta`, key `deployment`: what the streams are made from. Partitions and log streams never change, the
+ * rest by `holdfast deployment set` only.
+ */
+export interface Deployment extends LayoutOptions {
+  /** What the limits were derived from, if they were. */
+  storeMaxBytes?: number;
 }
 
 export function encodeJson(value: unknown): Uint8Array {

@@ -16,6 +16,14 @@ export function acceptedSubject(partition: number, app: string): string {
   return `hf.log.${partition}.accepted.${toToken(app)}`;
 }
 
+/** `hf.log.<partition>.mark`: says nothing, but lets the checkpoint of a silent partition move on. */
+export function logMarkSubject(partition: number): string {
+  return `hf.log.${partition}.mark`;
+}
+
+/** Which incarnations are over, in all the partitions of a stream. */
+export const NODE_DOWNS_FILTER = "hf.log.*.node-down.*";
+
 /** Every record of one partition. */
 export function logPartitionFilter(partition: number): string {
   return `hf.log.${partition}.>`;
@@ -154,12 +162,34 @@ export function roomStateSubject(app: string, event: "enter" | "leave", room: st
 
 export const STATE_FILTER = "hf.state.>";
 
+/** What happened to the devices of one app. */
+export function appStateFilter(app: string): string {
+  return `hf.state.${toToken(app)}.>`;
+}
+
 /** Uplinks for businesses that consume a stream. */
 export function uplinkSubject(app: string, business: string): string {
   return `hf.up.${toToken(app)}.${toToken(business)}`;
 }
 
 export const UPLINK_FILTER = "hf.up.>";
+
+/** Whose uplinks a subject of `uplinkSubject` has. */
+export function parseUplinkSubject(subject: string): { app: string; business: string } {
+  const [, , app = "", business = ""] = subject.split(".");
+  return { app: fromToken(app), business: fromToken(business) };
+}
+
+/** Whether a filter of a consumer, with its wildcards, covers a subject. */
+export function covers(filter: string, subject: string): boolean {
+  const wanted = filter.split(".");
+  const tokens = subject.split(".");
+  for (const [place, token] of wanted.entries()) {
+    if (token === ">") return tokens.length > place;
+    if (token !== "*" && token !== tokens[place]) return false;
+  }
+  return wanted.length === tokens.length;
+}
 
 /** Uplinks for businesses that answer over NATS; their instances share it as a queue group. */
 export function rpcSubject(app: string, business: string): string {
@@ -267,4 +297,9 @@ export function parseBusinessKey(key: string): { app: string; business: string }
 /** `hf_app`: `<app>`. */
 export function appKey(app: string): string {
   return toToken(app);
+}
+
+/** The app of a key of `hf_app`. */
+export function appOfKey(key: string): string {
+  return fromToken(key);
 }

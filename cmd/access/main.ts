@@ -6,6 +6,7 @@ import { createAccessNode } from "../../internal/access/service.ts";
 import { TokenVerifier } from "../../internal/auth/tokens.ts";
 import { NatsChannelHistory } from "../../internal/bus/channel-history.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
+import { NatsStreams } from "../../internal/bus/streams.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import type { Config } from "../../internal/config/options.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
@@ -39,6 +40,7 @@ async function runNode(context: RoleContext): Promise<Running> {
         messages,
         urgent: new NatsMessages(urgent),
         appender: bus.appender("uplinks"),
+        streams: await NatsStreams.open(connection),
         history: await NatsChannelHistory.open(connection),
         roomSettings: bus.bucket("hf_room"),
         businesses: bus.bucket("hf_business"),

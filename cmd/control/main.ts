@@ -4,7 +4,11 @@ import { sha256 } from "../../internal/auth/sha256.ts";
 import { TokenIssuer } from "../../internal/auth/tokens.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
-import { controlRoutes, takesConnections } from "../../internal/control/service.ts";
+import {
+  controlDoorkeeper,
+  controlRoutes,
+  takesConnections,
+} from "../../internal/control/service.ts";
 import type { HttpHandler } from "../../internal/http/handler.ts";
 import { startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
@@ -12,10 +16,10 @@ import { announceListening } from "../../internal/observe/logger.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
-import { forRole, type RoleContext, type Running } from "../role.ts";
+import { forRole, type RoleContext, type RunningApi } from "../role.ts";
 
 /** `pages`: what the console port serves besides the API. */
-export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<Running> {
+export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<RunningApi> {
   const context = forRole("control", parent);
   const { config, log } = context;
   await using started = new AsyncDisposableStack();
@@ -25,6 +29,7 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   const messages = new NatsMessages(bus.connection);
   const nodes = started.use(new NodeRegistry({ messages }));
   const ready = () => bus.connection.link.connected && nodes.list().some(takesConnections);
+  const isOperator = operatorCheck(config.operatorKey ?? config.devKey);
   const server = started.use(
     await startHttpServer({
       listen: config.controlListen,
@@ -36,8 +41,9 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
         clock: systemClock,
         random: Math.random,
         tokenSeconds: config.tokenSeconds,
-        isOperator: operatorCheck(config.operatorKey ?? config.devKey),
+        isOperator,
       }),
+      doorkeeper: controlDoorkeeper({ apps, isOperator }),
       ready,
       log,
       origins: "any",
@@ -46,7 +52,12 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   );
   announceListening(log, { transport: "http", address: server.url });
   const running = started.move();
-  return { ready, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    ready,
+    url: server.url,
+    drain: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
 /** Without a key there is no operator. */

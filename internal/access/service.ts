@@ -1,6 +1,6 @@
 /** The access role: listeners, sessions, and what connects them with the rest of the system. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Appender, Bucket, ChannelHistory, Messages } from "../bus/contract.ts";
+import type { Appender, Bucket, ChannelHistory, Messages, Streams } from "../bus/contract.ts";
 import { type Clock, type Random, systemClock } from "../clock/clock.ts";
 import { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -37,6 +37,8 @@ export interface AccessAdapters {
   urgent: Messages;
   /** For uplinks. */
   appender: Appender;
+  /** To see how much of their stream is taken. */
+  streams: Pick<Streams, "state" | "sizeAt">;
   history: ChannelHistory;
   /** `hf_room`. */
   roomSettings: Bucket;
@@ -79,8 +81,9 @@ export async function createAccessNode(options: {
   const { clock = systemClock, random = Math.random } = adapters;
   const zones = await RoomZones.follow(adapters.roomSettings);
   const wheel = new Wheel(clock);
-  const { businesses, appender } = adapters;
-  const lanes = await Lanes.follow({ businesses, appender, messages, wheel, metrics, logger });
+  const { businesses, appender, streams } = adapters;
+  const uplink = { businesses, appender, streams, messages };
+  const lanes = await Lanes.follow({ ...uplink, wheel, random, metrics, logger });
 
   const listeners: Listener[] = [];
   const state: NodeState = { draining: false };

@@ -12,6 +12,8 @@ const NO_KEY = sha256("");
 /** The tenants, followed live from bucket `hf_app`. */
 export class Apps {
   readonly #records = new Map<string, AppRecord>();
+  /** How many apps have the key, by its hash. */
+  readonly #keys = new Map<string, number>();
   readonly #bucket: Bucket;
   #watch: Subscription | undefined;
 
@@ -35,6 +37,17 @@ export class Apps {
   }
 
   /**
+   * What can be said before the app is known: it stands in the body of a call, and bodies are only read for
+   * those who have a key.
+   * @throws HoldfastError `unauthenticated` when the key is no app's, as `authorize` would.
+   */
+  recognize(bearer: string | undefined): void {
+    // Looking up a hash tells by its time nothing that helps to find a key.
+    const known = bearer !== undefined && this.#keys.has(sha256(bearer).toString("hex"));
+    if (!known) throw wrongKey();
+  }
+
+  /**
    * @throws HoldfastError `unauthenticated` when the key is not one of the app's. The answer does not
    * tell whether the app exists.
    */
@@ -45,12 +58,7 @@ export class Apps {
     for (const key of record?.keys ?? [NO_KEY.toString("hex")]) {
       if (timingSafeEqual(given, Buffer.from(key, "hex"))) matches = true;
     }
-    if (record === undefined || bearer === undefined || !matches) {
-      throw new HoldfastError(
-        "unauthenticated",
-        'app and API key do not go together; send "Authorization: Bearer <api key>" of the app',
-      );
-    }
+    if (record === undefined || bearer === undefined || !matches) throw wrongKey();
   }
 
   /** Makes the app if it is missing, and lets the key in. Keys that are there stay good. */
@@ -61,15 +69,34 @@ export class Apps {
         ? undefined
         : { keys: [...new Set([...(present?.keys ?? []), hash])], admission },
     );
-    if (record !== undefined) this.#records.set(appKey(app), record);
+    if (record !== undefined) this.#put(appKey(app), record);
   }
 
-  #apply(entry: Entry): void {
-    if (entry.value === undefined) this.#records.delete(entry.key);
-    else this.#records.set(entry.key, decodeJson<AppRecord>(entry.value));
+  #apply({ key, value }: Entry): void {
+    this.#put(key, value === undefined ? undefined : decodeJson<AppRecord>(value));
+  }
+
+  #put(key: string, record: AppRecord | undefined): void {
+    for (const hash of this.#records.get(key)?.keys ?? []) this.#count(hash, -1);
+    for (const hash of record?.keys ?? []) this.#count(hash, 1);
+    if (record === undefined) this.#records.delete(key);
+    else this.#records.set(key, record);
+  }
+
+  #count(hash: string, change: 1 | -1): void {
+    const count = (this.#keys.get(hash) ?? 0) + change;
+    if (count === 0) this.#keys.delete(hash);
+    else this.#keys.set(hash, count);
   }
 
   [Symbol.dispose](): void {
     this.#watch?.stop();
   }
+}
+
+function wrongKey(): HoldfastError {
+  return new HoldfastError(
+    "unauthenticated",
+    'app and API key do not go together; send "Authorization: Bearer <api key>" of the app',
+  );
 }

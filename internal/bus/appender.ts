@@ -5,7 +5,7 @@ import { AckInbox, type AckReceiver } from "./ack-inbox.ts";
 import type { Connection } from "./connect.ts";
 import type { Appender, AppendOptions, Stored } from "./contract.ts";
 import { APPEND_ID_HEADER, firstRecordBy } from "./first-record.ts";
-import { JS, natsError } from "./nats-errors.ts";
+import { isStoreFull, JS, natsError } from "./nats-errors.ts";
 import type { AckError } from "./pub-ack.ts";
 import {
   CONFLICT,
@@ -54,6 +54,7 @@ interface Message {
   readonly headers: MsgHdrs | undefined;
   readonly stored: Stored | undefined;
   readonly refused: AppendOptions["refused"];
+  readonly refuseWhenFull: boolean;
   readonly first: First | undefined;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
@@ -121,7 +122,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, first: undefined });
+    const { refuseWhenFull = false } = options ?? {};
+    const asked = { stored, refused, refuseWhenFull, first: undefined };
+    this.#add({ ...UNSENT, subject, payload, size, headers, ...asked });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -138,6 +141,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
       headers: condition,
       stored: undefined,
       refused: undefined,
+      refuseWhenFull: false,
       first: { id, done },
     });
   }
@@ -175,7 +179,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     if (error.code === JS.wrongLastSequence) this.#notFirst(number, error);
     else if (isTooLarge(error)) this.#refuse(number, "invalid", error.description);
     else if (isSubjectFull(error)) this.#refuse(number, "exhausted", error.description);
-    else if (this.#window.fail(number)) this.#stalled(notTaken(error));
+    else if (isStoreFull(error) && this.#window.message(number)?.refuseWhenFull === true) {
+      this.#refuse(number, "unavailable", error.description);
+    } else if (this.#window.fail(number)) this.#stalled(notTaken(error));
     this.#goOn();
   }
 

@@ -44,6 +44,7 @@ export class NatsBucket implements Bucket {
   async latest(key: string): Promise<Entry | undefined> {
     const subject = this.#place.subject(key);
     try {
+      if (!this.#connection.link.connected) throw new HoldfastError("unavailable", "not connected");
       return await this.#fromLeader(subject);
     } catch (reason) {
       throw natsError(`cannot read ${subject}`, reason);

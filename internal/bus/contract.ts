@@ -39,8 +39,13 @@ export type Stored = (sequence: number, duplicate: boolean) => void;
 export interface AppendOptions {
   /** Such as Nats-Msg-Id or Nats-TTL. */
   headers?: Readonly<Record<string, string>>;
-  /** Called instead of `stored` when the message will not be taken: `invalid` if it is too large, `exhausted` if its subject is full. */
+  /**
+   * Called instead of `stored` when the message will not be taken: `invalid` if it is too large,
+   * `exhausted` if its subject is full, `unavailable` with `refuseWhenFull`.
+   */
   refused?: (why: HoldfastError) => void;
+  /** A stream without room for it refuses it. Without, it is kept and tried again until there is room. */
+  refuseWhenFull?: boolean;
 }
 
 /** Reads the log of one partition in order. */
@@ -196,6 +201,46 @@ export interface Receipts {
   write(receipt: Receipt): void;
   /** All that is known of a message, oldest first. Rejects when nobody answers. */
   read(app: string, messageId: string): Promise<Receipt[]>;
+}
+
+/** Streams as a whole. Every method rejects when nobody answers. */
+export interface Streams {
+  /** `subjects`: count the messages of each subject that matches. */
+  state(stream: string, subjects?: string): Promise<StreamState>;
+  /** The newest message of what matches, as the leader has it. */
+  newest(stream: string, subject: string): Promise<(Past & { atMs: number }) | undefined>;
+  /** How long the first message of the subject from this sequence on is, if there is one. */
+  sizeAt(stream: string, subject: string, from: number): Promise<number | undefined>;
+  /** How many messages match. */
+  count(stream: string, filter: string): Promise<number>;
+  /** The durable ones. */
+  consumers(stream: string): Promise<ConsumerProgress[]>;
+  /**
+   * Deletes for good what is below a sequence, or the oldest of what matches but for so many. Resolves
+   * to how many.
+   */
+  purge(
+    stream: string,
+    what: { below: number; subject?: string } | { subject: string; keep: number },
+  ): Promise<number>;
+}
+
+export interface StreamState {
+  messages: number;
+  bytes: number;
+  /** Not above 0: no bound. */
+  maxBytes: number;
+  firstSequence: number;
+  lastSequence: number;
+  /** Empty unless asked for. */
+  subjects: ReadonlyMap<string, number>;
+}
+
+export interface ConsumerProgress {
+  /** None: all that the stream has. */
+  filters: readonly string[];
+  /** It has handled all that it is given up to this sequence. */
+  handled: number;
 }
 
 /** Whether the broker can be reached, as the client library sees it. */

@@ -19,6 +19,7 @@ import { bearerOf } from "../auth/bearer.ts";
 import type { TokenIssuer } from "../auth/tokens.ts";
 import type { Messages } from "../bus/contract.ts";
 import type { Clock, Random } from "../clock/clock.ts";
+import type { Doorkeeper } from "../http/rpc.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { type AccessPoint, chooseAccessPoints } from "./access-points.ts";
@@ -27,7 +28,7 @@ import { type AccessPoint, chooseAccessPoints } from "./access-points.ts";
 const DRAIN_OVER_SECONDS = 60;
 
 export interface ControlOptions {
-  apps: Pick<Apps, "authorize" | "admitsAnyone">;
+  apps: Pick<Apps, "authorize" | "recognize" | "admitsAnyone">;
   issuer: TokenIssuer;
   nodes: NodeRegistry;
   messages: Messages;
@@ -55,6 +56,21 @@ export function controlRoutes(options: ControlOptions): (router: ConnectRouter) 
         return create(UndrainResponseSchema, { nodes: give(options, request.node, order) });
       },
     });
+  };
+}
+
+/** Whose calls are read at all: Admit may need no key, but one that is given must be somebody's. */
+export function controlDoorkeeper({
+  apps,
+  isOperator,
+}: Pick<ControlOptions, "apps" | "isOperator">): Doorkeeper {
+  return ({ method, requestHeader }) => {
+    if (method === ControlService.method.admit) {
+      const key = bearerOf(requestHeader);
+      if (key !== undefined) apps.recognize(key);
+    } else if (method.parent === ControlService) {
+      mustBeOperator({ isOperator }, { requestHeader });
+    }
   };
 }
 
@@ -91,8 +107,11 @@ function accessPointsOf(node: Beat): AccessPoint[] {
   }));
 }
 
-function mustBeOperator(options: ControlOptions, context: HandlerContext): void {
-  if (!options.isOperator(bearerOf(context.requestHeader))) {
+function mustBeOperator(
+  { isOperator }: Pick<ControlOptions, "isOperator">,
+  { requestHeader }: Pick<HandlerContext, "requestHeader">,
+): void {
+  if (!isOperator(bearerOf(requestHeader))) {
     throw new HoldfastError("unauthenticated", "orders to nodes need the operator key");
   }
 }

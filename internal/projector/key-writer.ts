@@ -1,12 +1,19 @@
 import type { Bucket, Entry, PutOutcome } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 
-/** Why nothing may be written any more. */
-export type WriteFailure =
-  /** Somebody else has claimed the partition. */
-  | "conflict"
-  /** The lease ran out before it was renewed. */
-  | "lease";
+/** Why nothing may be written any more: somebody else has claimed the partition. */
+export type WriteFailure = "conflict";
+
+/** Whether the partition is this projector's to write. */
+export interface Permission {
+  /** At this moment. While not, what is to be written waits for `resume`. */
+  allowed(): boolean;
+  /**
+   * Asks the leader: what was read before is then older than any write of another owner. Rejects when
+   * it does not answer.
+   */
+  confirmed(): Promise<boolean>;
+}
 
 /** What becomes of a write that finds a value whose writer is not known. */
 export type Verdict =
@@ -17,9 +24,11 @@ export type Verdict =
   /** It says something newer. What is written next may be older than that, too. */
   | "newer"
   /** That cannot be told yet. */
-  | "wait";
+  | "wait"
+  /** Its writer is the owner of all now. */
+  | "lost";
 
-export interface KeyWriterOptions<T> {
+export interface KeyWriterOptions<T> extends Permission {
   bucket: Bucket;
   clock: Clock;
   /** The most puts in flight at once. */
@@ -29,8 +38,6 @@ export interface KeyWriterOptions<T> {
   /** May throw: what cannot be read is replaced. */
   decode(value: Uint8Array): T;
   judge(stored: T, item: T): Verdict | Promise<Verdict>;
-  /** Whether this writer may still write. */
-  allowed(): boolean;
   failed(why: WriteFailure): void;
 }
 
@@ -48,6 +55,8 @@ interface Slot<T> {
 
 /** The broker did not answer, or the verdict was to wait: looked at again after this long. */
 const AGAIN_MS = 250;
+/** Keys are looked up together with those that come in so long. */
+export const GATHER_MS = 50;
 
 /**
  * Writes many keys of a bucket, each with the revision that it replaces: one put at a time for
@@ -70,6 +79,8 @@ export class KeyWriter<T> {
   #unknown: Slot<T>[] = [];
   #lookingUp = false;
   #waiting: Slot<T>[] = [];
+  /** Without permission. */
+  #held: Slot<T>[] = [];
   #closed = false;
 
   constructor(options: KeyWriterOptions<T>) {
@@ -91,6 +102,11 @@ export class KeyWriter<T> {
     const slot = this.#slot(key);
     slot.revision = revision;
     slot.item = item;
+  }
+
+  /** Of what stands under a key now, 0 for nothing; undefined when that is not known. */
+  revision(key: string): number | undefined {
+    return this.#slots.get(key)?.revision;
   }
 
   /** Whether the key was written, or looked at, and not forgotten since. */
@@ -127,6 +143,15 @@ export class KeyWriter<T> {
     else this.#flush = { left: this.#changes, done };
   }
 
+  /** Writes what waited for permission. */
+  resume(): void {
+    for (const slot of this.#held.splice(0)) {
+      if (slot.revision === undefined) this.#unknown.push(slot);
+      else this.#send(slot, slot.revision);
+    }
+    this.#pump();
+  }
+
   /** Writes nothing more and reports nothing more. */
   close(): void {
     this.#closed = true;
@@ -134,6 +159,7 @@ export class KeyWriter<T> {
     this.#head = 0;
     this.#unknown = [];
     this.#waiting = [];
+    this.#held = [];
     this.#flush = undefined;
   }
 
@@ -167,14 +193,16 @@ export class KeyWriter<T> {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    if (this.#unknown.length > 0 && !this.#lookingUp) void this.#lookUp();
+    if (this.#unknown.length === 0 || this.#lookingUp) return;
+    this.#lookingUp = true;
+    this.#options.clock.after(GATHER_MS, () => void this.#lookUp());
   }
 
   #send(slot: Slot<T>, expected: number): void {
     const { item } = slot;
     if (this.#closed || item === undefined) return;
     if (!this.#options.allowed()) {
-      this.#fail("lease");
+      this.#held.push(slot);
       return;
     }
     const { bucket, encode } = this.#options;
@@ -218,25 +246,31 @@ export class KeyWriter<T> {
 
   /** All that are unknown in one question. A copy of the bucket that lags behind costs a conflict. */
   async #lookUp(): Promise<void> {
+    const { bucket, confirmed } = this.#options;
     const slots = this.#unknown;
     this.#unknown = [];
-    this.#lookingUp = true;
     let entries: (Entry | undefined)[] | undefined;
     try {
-      entries = await this.#options.bucket.getMany(slots.map(({ key }) => key));
+      entries = await bucket.getMany(slots.map(({ key }) => key));
+      // If not, the owner is told by the record itself.
+      if (!(await confirmed())) return;
     } catch {
-      for (const slot of slots) this.#wait(slot);
+      entries = undefined;
     }
     this.#lookingUp = false;
-    if (entries !== undefined)
-      for (const [i, slot] of slots.entries()) this.#found(slot, entries[i]);
+    for (const [i, slot] of slots.entries()) {
+      if (entries === undefined) this.#wait(slot);
+      else this.#found(slot, entries[i]);
+    }
     this.#pump();
   }
 
   /** Behind a conflict only the leader's word counts. */
   async #lookAgain(slot: Slot<T>, expected: number): Promise<void> {
+    const { bucket, confirmed } = this.#options;
     try {
-      const entry = await this.#options.bucket.latest(slot.key);
+      const entry = await bucket.latest(slot.key);
+      if (!(await confirmed())) return;
       // Another's write is under way and not yet there.
       if ((entry?.revision ?? 0) === expected) this.#wait(slot);
       else this.#found(slot, entry);
@@ -264,7 +298,8 @@ export class KeyWriter<T> {
   #decide(slot: Slot<T>, revision: number, verdict: Verdict): void {
     if (this.#closed) return;
     slot.revision = verdict === "newer" ? undefined : revision;
-    if (verdict === "write") this.#send(slot, revision);
+    if (verdict === "lost") this.#fail("conflict");
+    else if (verdict === "write") this.#send(slot, revision);
     else if (verdict === "wait") this.#wait(slot);
     else this.#settle(slot);
   }

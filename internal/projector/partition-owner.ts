@@ -1,7 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import type { LogReader, Messages, Subscription } from "../bus/contract.ts";
-import type { Timer } from "../clock/clock.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { DeliveryFold } from "./delivery/delivery-fold.ts";
@@ -21,9 +20,8 @@ import { RecentlyLeft } from "./recently-left.ts";
 import { SNAPSHOT_LIMITS, type SnapshotLimits, Snapshots } from "./snapshot/snapshots.ts";
 import { SnapshotStore } from "./snapshot/store.ts";
 
-const CHECKPOINT_EVERY_MS = 1_000;
-const LAG_EVERY_MS = 500;
-const FORGET_ORDERS_EVERY_MS = 60_000;
+/** The orders of rooms that nobody pages through any more are forgotten in every so many ticks. */
+const FORGET_ORDERS_EVERY = 60;
 /** Devices that are forgotten in one turn. */
 const FORGET_AT_ONCE = 1_000;
 
@@ -49,10 +47,9 @@ type Stage = "loading" | "catching-up" | "live" | "closing" | "stopped";
  * The one reader and writer of a partition: folds its log into a table, writes what changes into
  * the buckets, and moves the checkpoint behind the writes that were acknowledged.
  *
- * The lease says who should own the partition. What keeps an owner that is mistaken about its
- * lease from doing harm are the revisions: the checkpoint is claimed before the routes are read,
- * and each write names the revision it replaces, so of two owners the earlier one fails at its
- * next checkpoint, or at the next key that the later one has written.
+ * The ownership record says whose the partition is. What keeps an owner that has not heard yet of
+ * its end from doing harm: each write names the revision it replaces, a route says which record made it,
+ * and the checkpoint is claimed before anything is read, so the earlier owner fails at its next one.
  */
 export class PartitionOwner {
   readonly #options: PartitionOwnerOptions;
@@ -73,7 +70,8 @@ export class PartitionOwner {
   #begun: Pick<StoredPartition, "deliverAfter" | "doneUpTo"> = { deliverAfter: 0, doneUpTo: 0 };
   #waiting: { sequence: number; reached: () => void }[] = [];
   #reading: Subscription | undefined;
-  #timers: Timer[] = [];
+  #liveSince: number | undefined;
+  #ticks = 0;
   #closed: (() => void) | undefined;
 
   constructor(options: PartitionOwnerOptions) {
@@ -107,6 +105,11 @@ export class PartitionOwner {
 
   get live(): boolean {
     return this.#stage === "live";
+  }
+
+  /** When it had read all of the log, in monotonic ms. */
+  get liveSince(): number | undefined {
+    return this.#liveSince;
   }
 
   /** What the log says; all of it once `live`. */
@@ -160,6 +163,12 @@ export class PartitionOwner {
     }
   }
 
+  /** It may write again: what waited is written. */
+  resume(): void {
+    this.#writes.resume();
+    this.#delivery.resume();
+  }
+
   /** Finishes the writes and the checkpoint, then stops. Resolves also when that fails. */
   async close(): Promise<void> {
     if (this.#stage === "live") {
@@ -186,7 +195,6 @@ export class PartitionOwner {
     if (this.#stage === "stopped") return;
     this.#stage = "stopped";
     this.#reading?.stop();
-    for (const timer of this.#timers) timer.cancel();
     this.#writes.close();
     this.#delivery.stop();
     this.#table = new RouteTable();
@@ -206,7 +214,6 @@ export class PartitionOwner {
   }
 
   async #load(): Promise<void> {
-    const { clock } = this.#options;
     const stored = await loadPartition({ ...this.#options, snapshots: this.#snapshotStore });
     if (this.#stage === "stopped") return;
     const { checkpoint, table, snapshot, readAfter } = stored;
@@ -219,11 +226,6 @@ export class PartitionOwner {
     await this.#delivery.load(checkpoint.value.read);
     if (this.#hasStopped()) return;
     this.#stage = "catching-up";
-    this.#timers.push(
-      clock.every(CHECKPOINT_EVERY_MS, () => this.#tick()),
-      clock.every(LAG_EVERY_MS, () => this.#lag.tick(table.nodes.size > 0)),
-      clock.every(FORGET_ORDERS_EVERY_MS, () => table.rooms.forgetOrders()),
-    );
     this.#read(stored.last);
   }
 
@@ -255,8 +257,9 @@ export class PartitionOwner {
   }
 
   #goLive(): void {
-    const { partition, log } = this.#options;
+    const { partition, log, clock } = this.#options;
     this.#stage = "live";
+    this.#liveSince = clock.monotonic();
     log.info({ partition, devices: this.#table.devices.size }, "the partition is live");
     for (const node of this.#table.nodes.values()) kickDisplaced(node, this.#effects);
     this.#carryOut();
@@ -322,22 +325,23 @@ export class PartitionOwner {
   }
 
   #routeChanged({ device, before, after }: Effect & { kind: "route" }, done: boolean): void {
-    if (!this.#options.allowed()) {
-      this.#fail("lease");
-      return;
-    }
     if (!after.online) this.#left.add(device, this.#options.clock.monotonic(), done);
     this.#delivery.moved(after.app, after.device);
     if (!done) this.#writes.routeChanged(before, after);
   }
 
-  #tick(): void {
-    if (this.#stage === "closing" || this.#position < this.#begun.doneUpTo) return;
+  /** To be called once a second. */
+  tick(): void {
+    if (this.#stage !== "catching-up" && this.#stage !== "live") return;
+    this.#lag.tick(this.#table.nodes.size > 0);
+    this.#ticks += 1;
+    if (this.#ticks % FORGET_ORDERS_EVERY === 0) this.#table.rooms.forgetOrders();
+    if (this.#position < this.#begun.doneUpTo) return;
     if (this.live) {
-      const { read, revision } = this.#writes.checkpoint;
+      const { revision, checkpoint } = this.#writes;
       this.#writes.refresh(this.#table);
-      this.#forgetWhoLeft(read);
-      this.#snapshots.tick(this.#table, revision);
+      this.#forgetWhoLeft(checkpoint.read);
+      if (revision !== undefined) this.#snapshots.tick(this.#table, revision);
     }
     if (!this.#writes.checkpointing && this.#isBehind()) this.#moveCheckpoint();
   }

@@ -12,7 +12,6 @@ import type { SnapshotStore, StoredSnapshot } from "./snapshot/store.ts";
 export interface Buckets {
   route: Bucket;
   user: Bucket;
-  lease: Bucket;
   checkpoint: Bucket;
   snapshot: Bucket;
 }
@@ -56,8 +55,8 @@ export interface LoadOptions {
   snapshots: SnapshotStore;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
+  /** Whether this projector still owned the partition at some moment after the call. */
+  confirmed(): Promise<boolean>;
 }
 
 /**
@@ -154,7 +153,7 @@ async function claimCheckpoint({
   partition,
   id,
   buckets,
-  allowed,
+  confirmed,
 }: LoadOptions): Promise<Stored<Checkpoint>> {
   const key = partitionKey(partition);
   const entry = await buckets.checkpoint.latest(key);
@@ -163,8 +162,10 @@ async function claimCheckpoint({
     ...readable<Checkpoint>(entry?.value),
     owner: id,
   };
-  // The revision is a fresh one, so here it is the lease alone that keeps a late owner out.
-  if (!allowed()) throw new HoldfastError("conflict", `the lease of ${partition} ran out`);
+  // Asked after the revision was read: whoever takes over later claims it under another one.
+  if (!(await confirmed())) {
+    throw new HoldfastError("conflict", `partition ${partition} has another owner`);
+  }
   const outcome = await new Promise<PutOutcome>((resolve) => {
     buckets.checkpoint.put(key, encodeJson(checkpoint), entry?.revision ?? 0, resolve);
   });

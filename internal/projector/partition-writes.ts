@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Checkpoint, decodeJson, encodeJson, type Route } from "../../streams/records.ts";
-import { routeKey } from "../../streams/subjects.ts";
-import type { Appender, PutOutcome } from "../bus/contract.ts";
+import { partitionKey, routeKey } from "../../streams/subjects.ts";
+import type { Appender } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { Slices } from "../clock/slices.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
-import { KeyWriter, type Verdict, type WriteFailure } from "./key-writer.ts";
+import { KeyWriter, type Permission, type Verdict, type WriteFailure } from "./key-writer.ts";
 import type { LogEnd } from "./log-end.ts";
 import type { Buckets, StoredPartition } from "./partition-store.ts";
 import { Refresh } from "./refresh.ts";
@@ -14,25 +14,21 @@ import { StateFeed } from "./state-feed.ts";
 import { UserDevices } from "./user-devices.ts";
 
 const WRITE_WINDOW = 1_024;
-/** When the broker has not said what became of the checkpoint, it is asked after this long. */
-const ASK_AGAIN_MS = 250;
 
-export interface PartitionWritesOptions {
+export interface PartitionWritesOptions extends Permission {
   partition: number;
   /** The projector's id. */
   id: string;
   clock: Clock;
   slices: Slices;
-  /** For stream HF_STATE. */
-  appender: Appender;
+  /** For stream HF_STATE, and nothing else. */
+  state: Appender;
   buckets: Buckets;
   logEnd: LogEnd;
   /** The newest record of the log that was folded. */
   position(): number;
   /** What the table says. */
   routeOf(app: string, device: string): Route | undefined;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
   /** Nothing may be written any more. */
   failed(why: WriteFailure): void;
 }
@@ -47,16 +43,16 @@ export class PartitionWrites {
   readonly #state: StateFeed;
   readonly #routes: KeyWriter<Route>;
   readonly #users: UserDevices;
+  readonly #checkpoints: KeyWriter<Checkpoint>;
   readonly #refresh: Refresh;
-  #checkpoint = { key: "", revision: 0, sequence: 0, read: 0, snapshot: 0 };
+  #checkpoint = { sequence: 0, read: 0, snapshot: 0 };
   #checkpointing = false;
-  #closed = false;
 
   constructor(options: PartitionWritesOptions) {
-    const { appender, buckets, clock, allowed, failed } = options;
-    const writing = { window: WRITE_WINDOW, clock, allowed, failed };
+    const { id, state, buckets, clock, allowed, confirmed, failed } = options;
+    const writing = { window: WRITE_WINDOW, clock, allowed, confirmed, failed };
     this.#options = options;
-    this.#state = new StateFeed(appender);
+    this.#state = new StateFeed(state);
     this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
@@ -65,6 +61,13 @@ export class PartitionWrites {
       judge: (stored, route) => this.#judge(stored, route),
     });
     this.#users = new UserDevices({ ...writing, bucket: buckets.user });
+    this.#checkpoints = new KeyWriter<Checkpoint>({
+      ...writing,
+      bucket: buckets.checkpoint,
+      encode: encodeJson,
+      decode: decodeJson,
+      judge: ({ owner }) => (owner === id ? "write" : "lost"),
+    });
     this.#refresh = new Refresh({
       ...options,
       backlog: () => this.backlog,
@@ -83,20 +86,19 @@ export class PartitionWrites {
   }
 
   /** What the checkpoint says as it is stored. `snapshot`: the generation, 0 for none. */
-  get checkpoint(): Readonly<{
-    revision: number;
-    sequence: number;
-    read: number;
-    snapshot: number;
-  }> {
+  get checkpoint(): Readonly<{ sequence: number; read: number; snapshot: number }> {
     return this.#checkpoint;
+  }
+
+  /** Grows with every checkpoint, whoever writes it; undefined while it is not known. */
+  get revision(): number | undefined {
+    return this.#checkpoints.revision(partitionKey(this.#options.partition));
   }
 
   /** What is stored now, to be replaced by what follows. */
   loaded({ checkpoint, routes, snapshot, deliverAfter, doneUpTo }: StoredPartition): void {
+    this.#checkpoints.known(checkpoint.key, checkpoint.revision, checkpoint.value);
     this.#checkpoint = {
-      key: checkpoint.key,
-      revision: checkpoint.revision,
       sequence: deliverAfter,
       read: doneUpTo,
       snapshot: snapshot?.ref.generation ?? 0,
@@ -132,15 +134,31 @@ export class PartitionWrites {
   /** Moves the checkpoint once everything before it is stored; one at a time. */
   moveCheckpoint(to: Omit<Checkpoint, "owner">, moved: () => void): void {
     this.#checkpointing = true;
-    this.#stored(() => this.#putCheckpoint({ ...to, owner: this.#options.id }, moved));
+    this.#stored(() => {
+      const { id, partition } = this.#options;
+      const { sequence, read, snapshot } = to;
+      this.#checkpoints.put(partitionKey(partition), { ...to, owner: id });
+      this.#checkpoints.flushed(() => {
+        this.#checkpoint = { sequence, read, snapshot: snapshot?.generation ?? 0 };
+        this.#checkpointing = false;
+        moved();
+      });
+    });
+  }
+
+  /** Writes what waited for permission. */
+  resume(): void {
+    this.#routes.resume();
+    this.#users.resume();
+    this.#checkpoints.resume();
   }
 
   /** Nothing is written any more. */
   close(): void {
-    this.#closed = true;
     this.#state.close();
     this.#routes.close();
     this.#users.close();
+    this.#checkpoints.close();
   }
 
   /** A route whose key nobody has looked at since the partition was loaded may be gone from the bucket. */
@@ -175,58 +193,6 @@ export class PartitionWrites {
       return newest !== undefined && newest.sequence >= stored.sequence ? "newer" : "write";
     }
     return logEnd.of(partition).then((end) => (end < stored.sequence ? "write" : "wait"));
-  }
-
-  #putCheckpoint(value: Checkpoint, moved: () => void): void {
-    const { buckets, allowed, failed } = this.#options;
-    if (this.#closed) return;
-    if (!allowed()) {
-      failed("lease");
-      return;
-    }
-    const { key, revision } = this.#checkpoint;
-    buckets.checkpoint.put(key, encodeJson(value), revision, (outcome) =>
-      this.#checkpointAnswered(value, moved, outcome),
-    );
-  }
-
-  #checkpointAnswered(value: Checkpoint, moved: () => void, outcome: PutOutcome): void {
-    if (this.#closed) return;
-    switch (outcome.kind) {
-      case "stored": {
-        const { sequence, read, snapshot } = value;
-        const { revision } = outcome;
-        const generation = snapshot?.generation ?? 0;
-        this.#checkpoint = { ...this.#checkpoint, revision, sequence, read, snapshot: generation };
-        this.#checkpointing = false;
-        moved();
-        break;
-      }
-      case "conflict":
-        this.#options.failed("conflict");
-        break;
-      case "unknown":
-        this.#options.clock.after(ASK_AGAIN_MS, () => void this.#askCheckpoint(value, moved));
-        break;
-    }
-  }
-
-  /** The broker has not said whether it is stored. If nobody else has claimed the partition, it is put again. */
-  async #askCheckpoint(value: Checkpoint, moved: () => void): Promise<void> {
-    const { key } = this.#checkpoint;
-    try {
-      const entry = await this.#options.buckets.checkpoint.latest(key);
-      if (this.#closed) return;
-      const { owner } = entry?.value ? decodeJson<Checkpoint>(entry.value) : { owner: "" };
-      if (entry === undefined || owner !== this.#options.id) {
-        this.#options.failed("conflict");
-        return;
-      }
-      this.#checkpoint = { ...this.#checkpoint, revision: entry.revision };
-      this.#putCheckpoint(value, moved);
-    } catch {
-      this.#checkpointAnswered(value, moved, { kind: "unknown" });
-    }
   }
 
   /** Calls back when everything up to now is told and written. */

@@ -2,17 +2,16 @@ import { decodeJson, encodeJson, type Route, type UserDevice } from "../../strea
 import { userKey } from "../../streams/subjects.ts";
 import type { Bucket } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
-import { KeyWriter, type WriteFailure } from "./key-writer.ts";
+import { KeyWriter, type Permission, type WriteFailure } from "./key-writer.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
-export interface UserDevicesOptions {
+export interface UserDevicesOptions extends Permission {
   /** `hf_user` */
   bucket: Bucket;
   clock: Clock;
   /** The most puts in flight at once. */
   window: number;
-  allowed(): boolean;
   failed(why: WriteFailure): void;
 }
 
@@ -54,6 +53,10 @@ export class UserDevices {
 
   flushed(done: () => void): void {
     this.#writer.flushed(done);
+  }
+
+  resume(): void {
+    this.#writer.resume();
   }
 
   close(): void {

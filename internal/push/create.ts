@@ -5,6 +5,7 @@ import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import type { Appender, Bucket, Link, Messages, Receipts } from "../bus/contract.ts";
 import { BusinessStore } from "../businesses/store.ts";
 import type { Clock } from "../clock/clock.ts";
+import { type Doorkeeper, JSON_OPTIONS } from "../http/rpc.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { createBusinessRegistryService } from "./businesses.ts";
 import { Channels } from "./channels.ts";
@@ -48,6 +49,7 @@ export interface PushOptions {
   mailboxes: MustArriveOptions["mailboxes"];
   /** Who owns each partition. */
   leases: PartitionOwnersOptions["leases"];
+  headroom: MustArriveOptions["headroom"];
   apps: Apps;
   nodes: NodeRegistry;
   /** How many partitions the deployment has. */
@@ -63,6 +65,8 @@ export interface PushOptions {
  */
 export interface Push {
   routes(router: ConnectRouter): void;
+  /** Whose calls are read at all. */
+  readonly doorkeeper: Doorkeeper;
   ready(): boolean;
   readonly counters: PushCounters;
 }
@@ -86,8 +90,9 @@ export function createPush(options: PushOptions): Push {
   const gate = new Gate({ apps, link, limit, counters, ...clock });
   const unicast = new Unicast({ messages, highMessages, resolver, cache, counters, ...clock });
   const channels = new Channels({ appender: options.roomAppender, ...clock });
-  const { receipts, mailboxes, partitions, logAppender: appender } = options;
-  const mustArrive = new MustArrive({ appender, receipts, mailboxes, partitions, ...clock });
+  const { receipts, mailboxes, headroom, partitions, logAppender: appender } = options;
+  const stores = { appender, receipts, mailboxes, headroom };
+  const mustArrive = new MustArrive({ ...stores, partitions, ...clock });
   const pusher = new Pusher({ unicast, channels, resolver, cache, mustArrive });
 
   const pushService = createPushService({ gate, pusher, counters, ...clock });
@@ -107,14 +112,15 @@ export function createPush(options: PushOptions): Push {
   return {
     counters,
     ready: () => link.connected,
+    doorkeeper: ({ requestHeader }) => gate.refuseStrangers(requestHeader),
     routes(router) {
       router.service(PushService, pushService);
       router.service(DirectoryService, directoryService, {
         // A person reading the answer wants to see `"online": false` rather than nothing.
-        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+        jsonOptions: { ...JSON_OPTIONS, alwaysEmitImplicit: true },
       });
       router.service(BusinessRegistryService, businessRegistryService, {
-        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+        jsonOptions: { ...JSON_OPTIONS, alwaysEmitImplicit: true },
       });
     },
   };

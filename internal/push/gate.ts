@@ -1,3 +1,4 @@
+import { bearerOf } from "../auth/bearer.ts";
 import type { Link } from "../bus/contract.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
@@ -6,6 +7,8 @@ import type { RateLimit } from "./rate-limit.ts";
 
 /** Who may speak for an app. */
 export interface Apps {
+  /** @throws HoldfastError `unauthenticated` when the key is no app's. */
+  recognize(bearer: string | undefined): void;
   /** @throws HoldfastError `unauthenticated` or `forbidden`, the same for an app that does not exist. */
   authorize(app: string, bearer: string | undefined): Promise<void> | void;
 }
@@ -26,6 +29,11 @@ export class Gate {
   constructor(options: GateOptions) {
     this.#o = options;
     this.#clock = options.clock ?? systemClock;
+  }
+
+  /** For who may not call whatever the app is; the body of the call is not read for them. */
+  refuseStrangers(headers: Headers): void {
+    this.#o.apps.recognize(bearerOf(headers));
   }
 
   /** @throws HoldfastError `unauthenticated`, `forbidden`, `unavailable` or `exhausted`. */
@@ -55,9 +63,4 @@ export class Gate {
       );
     }
   }
-}
-
-/** The credential of `Authorization: Bearer <credential>`, RFC 6750. */
-export function bearerOf(headers: Headers): string | undefined {
-  return /^Bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
 }

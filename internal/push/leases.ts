@@ -1,4 +1,4 @@
-import { decodeJson, type Lease } from "../../streams/records.ts";
+import { decodeJson, type Ownership } from "../../streams/records.ts";
 import { ALL_KEYS, partitionOfKey } from "../../streams/subjects.ts";
 import type { Bucket, Entry, Subscription } from "../bus/contract.ts";
 
@@ -26,7 +26,7 @@ export class Leases implements Disposable {
   }
 
   #changed({ key, value }: Entry): void {
-    const owner = value === undefined ? "" : decodeJson<Pick<Lease, "owner">>(value).owner;
+    const owner = value === undefined ? "" : decodeJson<Ownership>(value).owner;
     this.#owners.set(partitionOfKey(key), owner);
   }
 }

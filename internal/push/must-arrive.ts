@@ -19,6 +19,7 @@ import type { Sending } from "./unicast.ts";
 const STORED_WITHIN_MS = 5_000;
 
 const MAILBOX_FULL = "the device's mailbox is full";
+const FULL = "unavailable: there is no room for more, ";
 const BUSY = "unavailable: more waits for the broker than may; try again in some seconds";
 const UNCONFIRMED =
   "unavailable: the broker has not confirmed it, and may have it; send it again under the same message id";
@@ -28,6 +29,8 @@ export interface MustArriveOptions {
   appender: Appender;
   receipts: Receipts;
   mailboxes: { isFull(app: string, device: string): boolean };
+  /** Why nothing more is taken for a partition, or undefined. */
+  headroom: { lacking(partition: number): string | undefined };
   partitions: number;
   clock?: Clock;
 }
@@ -89,7 +92,7 @@ export class MustArrive {
     recipient: Recipient,
     done: (status: Status, reason?: string) => void,
   ): void {
-    const { appender, receipts, mailboxes, partitions } = this.#o;
+    const { appender, receipts, mailboxes, headroom, partitions } = this.#o;
     const { app } = draft;
     const { device } = recipient;
     const tell = (sequence: number, step: ReceiptStep["step"], reason?: string) => {
@@ -103,8 +106,14 @@ export class MustArrive {
       refuse(appender.ready ? MAILBOX_FULL : BUSY);
       return;
     }
+    const partition = partitionOf(app, device, partitions);
+    const lacking = headroom.lacking(partition);
+    if (lacking !== undefined) {
+      refuse(FULL + lacking);
+      return;
+    }
     appender.append(
-      acceptedSubject(partitionOf(app, device, partitions), app),
+      acceptedSubject(partition, app),
       draft.record(recipient),
       (sequence, duplicate) => {
         if (!duplicate) tell(sequence, "accepted");
@@ -112,7 +121,9 @@ export class MustArrive {
       },
       {
         headers: { "Nats-Msg-Id": draft.idFor(device) },
-        refused: (why: HoldfastError) => refuse(why.message),
+        refuseWhenFull: true,
+        refused: ({ code, message }: HoldfastError) =>
+          refuse(code === "unavailable" ? `${FULL}${message}` : message),
       },
     );
   }

@@ -50,6 +50,7 @@ function openTransport(socket: Socket, options: TcpListenerOptions, accept: Acce
   socket[kTransport] = transport;
   transport.handlers = accept(transport);
   socket.on("data", onData);
+  socket.prependListener("end", onEnd);
   socket.on("drain", onDrain);
   socket.on("error", onError);
   socket.on("close", onClose);
@@ -105,6 +106,11 @@ class TcpTransport extends SocketTransport {
 
 function onData(this: Socket, chunk: Buffer): void {
   this[kTransport]?.data(chunk);
+}
+
+/** Node ends our side as well when this has passed, before the turn's frames would be written. */
+function onEnd(this: Socket): void {
+  this[kTransport]?.flush();
 }
 
 function onDrain(this: Socket): void {

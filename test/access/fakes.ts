@@ -7,7 +7,13 @@ import type {
 } from "../../internal/access/log/connection-log.ts";
 import type { TokenVerifier } from "../../internal/access/services.ts";
 import type { VerifiedToken } from "../../internal/auth/tokens.ts";
-import type { Appender, ChannelHistory, Past, Stored } from "../../internal/bus/contract.ts";
+import type {
+  Appender,
+  AppendOptions,
+  ChannelHistory,
+  Past,
+  Stored,
+} from "../../internal/bus/contract.ts";
 import type { EndReason } from "../../internal/status/close.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { Ack } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
@@ -118,7 +124,15 @@ export class FakeAppender implements Appender {
   readonly appended: { subject: string; payload: Uint8Array }[] = [];
   #unstored: (() => void)[] = [];
 
-  append(subject: string, payload: Uint8Array, stored?: Stored): void {
+  /** Why those are refused that are appended now. */
+  refusing: HoldfastError | undefined;
+
+  append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
+    const why = this.refusing;
+    if (why !== undefined && (why.code !== "unavailable" || options?.refuseWhenFull)) {
+      queueMicrotask(() => options?.refused?.(why));
+      return;
+    }
     this.appended.push({ subject, payload });
     const sequence = this.appended.length;
     this.#unstored.push(() => stored?.(sequence, false));

@@ -5,6 +5,7 @@ import { type AccessNode, createAccessNode } from "../../internal/access/service
 import type { Clock } from "../../internal/clock/clock.ts";
 import type { Welcome } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { type ClientOptions, connectClient, type TestClient } from "../support/client.ts";
+import { FakeStreams } from "../support/fake-streams.ts";
 import { quietLogger } from "../support/logger.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
@@ -24,9 +25,12 @@ export interface TestNode extends AsyncDisposable {
   urgent: MemoryMessages;
   appender: FakeAppender;
   stream: FakeStream;
+  streams: FakeStreams;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
   metrics: AccessMetrics;
+  /** Where clients connect to. */
+  endpoint(protocol: "websocket" | "tcp"): URL;
   /** Connects without logging in. Over WebSocket with JSON unless told otherwise. */
   connect(how?: ClientKind): Promise<TestClient>;
   /** Connects and logs in. */
@@ -52,6 +56,7 @@ export async function startNode(
   const urgent = new MemoryMessages();
   const appender = new FakeAppender();
   const stream = new FakeStream(messages);
+  const streams = new FakeStreams();
   const roomSettings = new MemoryBucket();
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
@@ -74,6 +79,7 @@ export async function startNode(
       messages,
       urgent,
       appender,
+      streams,
       history: stream,
       roomSettings,
       businesses,
@@ -93,9 +99,11 @@ export async function startNode(
   const [log] = logs;
   if (log === undefined) throw new Error("the node opened no log");
 
+  const endpoint = (protocol: "websocket" | "tcp") =>
+    new URL(node.endpoints().find((one) => one.protocol === protocol)?.url ?? "");
+
   async function connect({ protocol = "websocket", encoding = "json" }: ClientKind = {}) {
-    const endpoint = node.endpoints().find((one) => one.protocol === protocol);
-    const how: ClientOptions = { url: endpoint?.url ?? "", encoding };
+    const how: ClientOptions = { url: endpoint(protocol).href, encoding };
     const client = await connectClient(how);
     clients.push(client);
     return client;
@@ -116,9 +124,11 @@ export async function startNode(
     urgent,
     appender,
     stream,
+    streams,
     roomSettings,
     businesses,
     metrics,
+    endpoint,
     connect,
     login,
     async [Symbol.asyncDispose]() {

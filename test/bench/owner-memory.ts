@@ -79,10 +79,10 @@ function recordsOf(clock: VirtualClock, log: LogHandler) {
 
 const ground = new Ground();
 const logs: LogHandler[] = [];
-const appender = new FakeAppender();
-appender.append = (_subject, _payload, stored) => stored?.(0, false);
+const state = new FakeAppender();
+state.append = (_subject, _payload, stored) => stored?.(0, false);
 const owner = await ground.started("p1", {
-  appender,
+  state,
   reader: {
     read(_partition, _after, handler) {
       logs.push(handler);
@@ -93,7 +93,6 @@ const owner = await ground.started("p1", {
   buckets: {
     route: forgetfulBucket(),
     user: forgetfulBucket(),
-    lease: forgetfulBucket(),
     checkpoint: forgetfulBucket(),
     snapshot: forgetfulBucket(),
   },

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Apps } from "../../internal/auth/apps.ts";
 import { TokenIssuer, TokenVerifier } from "../../internal/auth/tokens.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
-import { controlRoutes } from "../../internal/control/service.ts";
+import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
 import { type HttpServer, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { createLogger } from "../../internal/observe/logger.ts";
@@ -50,7 +50,9 @@ describe("the control API", () => {
     verifier = await TokenVerifier.follow(secrets);
     const issuer = await TokenIssuer.open(secrets);
     verifier = await TokenVerifier.follow(secrets);
+    const isOperator = (key: string | undefined) => key === "op";
     server = await startHttpServer({
+      doorkeeper: controlDoorkeeper({ apps, isOperator }),
       listen: { host: "127.0.0.1", port: 0 },
       log: createLogger("fatal"),
       ready: () => true,
@@ -62,7 +64,7 @@ describe("the control API", () => {
         clock: systemClock,
         random: Math.random,
         tokenSeconds: 600,
-        isOperator: (key) => key === "op",
+        isOperator,
       }),
     });
   });

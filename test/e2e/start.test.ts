@@ -1,5 +1,5 @@
 /** How gateway processes begin and end. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { freePort } from "../../internal/nats-server/free-port.ts";
@@ -67,6 +67,49 @@ test("a gateway that is asked to stop says goodbye to its clients and takes its 
   expect(await client.next("close")).toMatchObject({ code: 4000 });
   expect(await client.ended()).toBe(4000);
   expect(await recordOf(pid)).toBeUndefined();
+});
+
+test.each(["/proc/holdfast", "/proc/holdfast/data"])(
+  "a data folder %s that cannot be is a clear error, at once",
+  async (path) => {
+    await using gateway = await startGateway("all", { HOLDFAST_DATA_DIR: path });
+    await expect(gateway.address("control", "http")).rejects.toThrow(
+      `--data-dir (HOLDFAST_DATA_DIR): ${path} cannot be written to`,
+    );
+    expect(gateway.child.exitCode).toBe(1);
+  },
+);
+
+test("a gateway that is asked to stop while it waits for its nats-server ends", async () => {
+  await using folder = await tempFolder();
+  const binary = join(folder.path, "nats-server");
+  const script =
+    '#!/bin/sh\n[ "$1" = --version ] && echo "nats-server: v2.15.1" || exec sleep 600\n';
+  await writeFile(binary, script, { mode: 0o755 });
+  await using gateway = await startGateway("all", {
+    HOLDFAST_DATA_DIR: join(folder.path, "data"),
+    HOLDFAST_NATS_SERVER: binary,
+  });
+  await eventually("its nats-server is started", () =>
+    natsPid(join(folder.path, "data")).catch(() => undefined),
+  );
+  const pid = await natsPid(join(folder.path, "data"));
+
+  await gateway.stop("SIGTERM");
+
+  expect(gateway.lines.some(({ msg }) => msg === "could not stop in time")).toBe(true);
+  await eventually("its nats-server is gone", async () => (await recordOf(pid)) === undefined);
+});
+
+test("a role that is asked to stop while its NATS is away ends in good order", async () => {
+  await using nats = await testNats();
+  await nats.stop();
+  await using gateway = await startGateway("push", { HOLDFAST_NATS_URL: nats.url });
+  await eventually("it says that NATS is away", () =>
+    gateway.lines.some(({ msg }) => msg === "waiting for NATS"),
+  );
+  await gateway.stop("SIGTERM");
+  expect(gateway.child.exitCode).toBe(0);
 });
 
 test("an option out of range ends the start with its name and its range", async () => {

@@ -1,6 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Entry, PutOutcome } from "../../internal/bus/contract.ts";
-import { KeyWriter, type Verdict, type WriteFailure } from "../../internal/projector/key-writer.ts";
+import {
+  GATHER_MS,
+  KeyWriter,
+  type Verdict,
+  type WriteFailure,
+} from "../../internal/projector/key-writer.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -31,6 +36,7 @@ class SlowBucket extends MemoryBucket {
 
   /** Lets the answers through that are there by now, and what follows from them. */
   async answer(): Promise<void> {
+    clock.advance(GATHER_MS);
     await turn();
     for (const answer of this.#answers.splice(0)) answer();
     await turn();
@@ -56,6 +62,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 let bucket: SlowBucket;
 let allowed: boolean;
+let confirmed: boolean;
 let failures: WriteFailure[];
 let clock: VirtualClock;
 /** Unless set, larger numbers are newer. */
@@ -77,6 +84,7 @@ function newWriter({ window = 10 } = {}): KeyWriter<string> {
     decode: (value) => Buffer.from(value).toString(),
     judge,
     allowed: () => allowed,
+    confirmed: async () => confirmed,
     failed: (why) => failures.push(why),
   });
 }
@@ -86,6 +94,7 @@ beforeEach(() => {
   clock = new VirtualClock();
   verdict = undefined;
   allowed = true;
+  confirmed = true;
   failures = [];
   writer = newWriter();
 });
@@ -175,7 +184,7 @@ describe("what stands there already", () => {
     writer.put("first", "2");
     for (let i = 0; i < 10; i++) writer.put(`k${i}`, "2");
     for (let i = 0; i < 4; i++) await bucket.answer();
-    expect(bucket.lookups).toEqual([1, 9, 1]);
+    expect(bucket.lookups).toEqual([10, 1]);
     expect([bucket.text("k9"), writer.backlog]).toEqual(["2", 0]);
   });
 
@@ -228,9 +237,39 @@ describe("a broker that does not answer", () => {
   });
 });
 
-test("without the lease nothing is sent", async () => {
-  allowed = false;
-  writer.put("k", "x");
-  await bucket.answer();
-  expect([bucket.sent, failures]).toEqual([[], ["lease"]]);
+describe("permission", () => {
+  test("without it nothing is sent, and all of it when there is permission again", async () => {
+    allowed = false;
+    writer.put("k", "1");
+    await bucket.answer();
+    writer.put("k", "2");
+    await bucket.answer();
+    expect([bucket.sent, failures]).toEqual([[], []]);
+    allowed = true;
+    writer.resume();
+    await bucket.answer();
+    await bucket.answer();
+    expect([bucket.text("k"), writer.backlog]).toEqual(["2", 0]);
+  });
+
+  test("a writer that is not the owner any more writes nothing over what it has looked up", async () => {
+    confirmed = false;
+    writer.put("k", "1");
+    await bucket.answer();
+    clock.advance(10_000);
+    await bucket.answer();
+    expect([bucket.sent, failures]).toEqual([[], []]);
+  });
+
+  test("a key that only the owner writes, and somebody else has written, ends the writer", async () => {
+    writer.put("k", "1");
+    await bucket.answer();
+    await bucket.overwrite("k", "theirs");
+    verdict = "lost";
+    writer.put("k", "2");
+    writer.put("other", "x");
+    await bucket.answer();
+    await bucket.answer();
+    expect([failures, bucket.text("k")]).toEqual([["conflict"], "theirs"]);
+  });
 });

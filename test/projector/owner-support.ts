@@ -99,7 +99,6 @@ export class Ground {
   readonly buckets = {
     route: new MemoryBucket(),
     user: new MemoryBucket(),
-    lease: new MemoryBucket(),
     checkpoint: new MemoryBucket(),
     snapshot: new MemoryBucket(),
   };
@@ -108,8 +107,8 @@ export class Ground {
   readonly failures: string[] = [];
 
   owner(id: string, options: Partial<PartitionOwnerOptions> = {}): PartitionOwner {
-    const appender = new FakeAppender();
-    appender.append = (_subject, payload, stored) => {
+    const state = new FakeAppender();
+    state.append = (_subject, payload, stored) => {
       this.told.push(decodeJson<StateEvent>(payload));
       stored?.(0, false);
     };
@@ -120,7 +119,7 @@ export class Ground {
       clock,
       slices: new Slices(clock),
       log: quietLogger,
-      appender,
+      state,
       reader: log,
       logEnd: new LogEnd(log),
       buckets,
@@ -136,6 +135,7 @@ export class Ground {
       messages,
       fromStart: false,
       allowed: () => true,
+      confirmed: async () => true,
       failed: (why) => this.failures.push(why),
       ...options,
     });
@@ -144,6 +144,7 @@ export class Ground {
   /** One that has the whole log. */
   async started(id: string, options: Partial<PartitionOwnerOptions> = {}): Promise<PartitionOwner> {
     const owner = this.owner(id, options);
+    this.clock.every(1_000, () => owner.tick());
     await owner.start();
     await this.pass(0);
     return owner;

@@ -227,6 +227,9 @@ export class MemoryGround implements Ground {
   readonly mailboxes = {
     isFull: (_app: string, device: string) => this.fullMailboxes.has(device),
   };
+  /** Why the log takes no more messages. */
+  lacking: string | undefined;
+  readonly headroom = { lacking: () => this.lacking };
   readonly link: Link & { connected: boolean } = {
     connected: true,
     watch: () => ({ stop() {} }),

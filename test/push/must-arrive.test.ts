@@ -74,6 +74,16 @@ describe("a message that must arrive", () => {
     expect(Math.round(hours)).toBe(6 * 24);
   });
 
+  test("is refused while there is no room to keep it, and accepted again when there is", async () => {
+    ground.lacking = "the log is full";
+    expect(await push(["d1"])).toEqual([
+      ["d1", "REFUSED", "unavailable: there is no room for more, the log is full"],
+    ]);
+    expect(ground.logAppender.accepted).toEqual([]);
+    ground.lacking = undefined;
+    expect(await push(["d1"])).toEqual([["d1", "ACCEPTED", ""]]);
+  });
+
   test("is a duplicate under an id that was accepted for the device before", async () => {
     await push(["d1"]);
     expect(await push(["d1", "d2"])).toEqual([

@@ -64,6 +64,7 @@ beforeEach(async () => {
     receipts: new NatsReceipts(own, room.appender),
     mailboxes: { isFull: () => false },
     leases,
+    headroom: { lacking: () => undefined },
   });
   await others.outbound.flush();
 });

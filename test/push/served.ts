@@ -25,6 +25,10 @@ export interface Served extends Port {
 }
 
 const apps = {
+  recognize(bearer: string | undefined) {
+    if (bearer !== API_KEY)
+      throw new HoldfastError("unauthenticated", "app and API key do not go together");
+  },
   authorize(app: string, bearer: string | undefined) {
     if (app !== APP || bearer !== API_KEY) {
       throw new HoldfastError("unauthenticated", "app and API key do not go together");
@@ -49,6 +53,7 @@ export async function servePush(
     log: quietLogger,
     ready: push.ready,
     routes: push.routes,
+    doorkeeper: push.doorkeeper,
   });
   const transport = transportTo(server.url);
   return {

@@ -48,6 +48,8 @@ const DUPLICATE_WINDOW_MS = 120_000;
 
 /** Looks at every write. */
 export interface WriteObserver {
+  /** The broker has lost what was written after this. */
+  reverted(bucket: BucketName, key: string, entry: Entry | undefined): void;
   refused(bucket: BucketName, key: string, writer: string): void;
   written(bucket: BucketName, entry: Entry, writer: string, note: number): void;
 }
@@ -59,6 +61,8 @@ export class Broker {
   /** By partition. All of them are in one stream, so their sequences have gaps. */
   readonly partitions: StoredRecord[][];
   up = true;
+  /** No stream and no bucket has a leader. */
+  electing = false;
   /** The share of plain messages that get lost. */
   loss = 0;
   /** The share of messages to streams that are not taken. */
@@ -72,12 +76,15 @@ export class Broker {
   /** When each message id was stored, and as what. */
   readonly #messageIds = new Map<string, { at: number; sequence: number }>();
   readonly #buckets = new Map<BucketName, Map<string, Entry>>();
+  /** The newest revision of each bucket. */
+  readonly #revisions = new Map<BucketName, number>();
+  /** What each write of a bucket has replaced, for when its tail gets lost. */
+  readonly #replaced = new Map<BucketName, { key: string; entry: Entry | undefined }[]>();
   #sequence = 0;
   /** Of the streams besides the log. */
   #otherSequence = 0;
   /** The newest record that was cut off the log. */
   #cutAt = 0;
-  #revision = 0;
   #subscribers: Subscriber[] = [];
   #readers: Reader[] = [];
   #watchers: Watcher[] = [];
@@ -101,14 +108,18 @@ export class Broker {
     return sequence;
   }
 
+  get #rejects(): boolean {
+    return this.electing || this.world.chance(this.rejects);
+  }
+
   appendUnlessRejected(subject: string, data: Uint8Array): StoreOutcome {
-    if (this.world.chance(this.rejects)) return { kind: "rejected" };
+    if (this.#rejects) return { kind: "rejected" };
     return { kind: "stored", sequence: this.append(subject, data), duplicate: false };
   }
 
   /** Only as the first record of its subject; whose it is, is known for good. */
   appendFirst(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
-    if (this.world.chance(this.rejects)) return { kind: "rejected" };
+    if (this.#rejects) return { kind: "rejected" };
     const known = this.#messageIds.get(messageId);
     if (known !== undefined) return { kind: "stored", sequence: known.sequence, duplicate: true };
     if (this.#bySubject.has(subject)) return { kind: "conflict" };
@@ -119,6 +130,7 @@ export class Broker {
 
   /** Into a stream besides the log, unless it has a message of this id. */
   store(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
+    if (this.electing) return { kind: "rejected" };
     const { now } = this.world;
     const known = this.#messageIds.get(messageId);
     if (known !== undefined && now - known.at < DUPLICATE_WINDOW_MS) {
@@ -189,6 +201,18 @@ export class Broker {
     }
   }
 
+  /** As when the broker had not synced its newest writes: they are gone, and revisions begin from before. */
+  loseTail(name: BucketName, writes: number): void {
+    const bucket = this.bucket(name);
+    const replaced = this.#replaced.get(name) ?? [];
+    for (const { key, entry } of replaced.splice(-writes).reverse()) {
+      this.#revisions.set(name, (this.#revisions.get(name) ?? 1) - 1);
+      if (entry === undefined) bucket.delete(key);
+      else bucket.set(key, entry);
+      for (const observer of this.observers) observer.reverted(name, key, entry);
+    }
+  }
+
   watch(watcher: Watcher): void {
     this.#watchers.push(watcher);
     for (const entry of this.bucket(watcher.bucket).values()) {
@@ -256,8 +280,12 @@ export class Broker {
     value: Uint8Array | undefined,
     { writer, note }: { writer: string; note: number },
   ): Entry {
-    this.#revision += 1;
-    const entry = { key, value, revision: this.#revision };
+    const revision = (this.#revisions.get(name) ?? 0) + 1;
+    this.#revisions.set(name, revision);
+    const entry = { key, value, revision };
+    const replaced = this.#replaced.get(name) ?? [];
+    replaced.push({ key, entry: this.bucket(name).get(key) });
+    this.#replaced.set(name, replaced);
     this.bucket(name).set(key, entry);
     for (const observer of this.observers) observer.written(name, entry, writer, note);
     for (const watcher of this.#watchers) {

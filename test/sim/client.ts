@@ -28,7 +28,7 @@ import {
   type Subscriber,
   type Watcher,
 } from "./broker.ts";
-import type { SimConnection } from "./connection.ts";
+import { PATIENCE_MS, type SimConnection } from "./connection.ts";
 
 const LIMITS: WindowLimits = {
   maxInFlight: 64,
@@ -204,7 +204,7 @@ export class SimBucket implements Bucket {
   readonly #name: BucketName;
   /** Noted with every write when it is sent, for the observer. */
   readonly #note: (key: string) => number;
-  readonly #writing = new Set<string>();
+  readonly #writing = new Map<string, object>();
 
   constructor(connection: SimConnection, name: BucketName, note: (key: string) => number) {
     this.#connection = connection;
@@ -291,10 +291,13 @@ export class SimBucket implements Bucket {
   ): void {
     const connection = this.#connection;
     if (this.#writing.has(key)) throw new Error(`two writes of ${this.#name} ${key} at once`);
-    this.#writing.add(key);
+    const write = {};
+    this.#writing.set(key, write);
     const by = { writer: connection.process.name, note: this.#note(key) };
     const settle = (outcome: PutOutcome) => {
-      if (!this.#writing.delete(key)) return;
+      if (this.#writing.get(key) !== write) return;
+      this.#writing.delete(key);
+      patience.cancel();
       lost.stop();
       connection.process.world.settles();
       done(outcome);
@@ -302,11 +305,11 @@ export class SimBucket implements Bucket {
     const lost = connection.watch((connected) => {
       if (!connected) settle({ kind: "unknown" });
     });
-    if (!connection.connected) {
-      connection.process.clock.after(5, () => settle({ kind: "unknown" }));
-      return;
-    }
+    const patienceMs = connection.connected ? PATIENCE_MS : 5;
+    const patience = connection.process.clock.after(patienceMs, () => settle({ kind: "unknown" }));
+    if (!connection.connected) return;
     connection.send(() => {
+      if (connection.broker.electing) return;
       const outcome = connection.broker.put(this.#name, key, value, expected, by);
       connection.deliver(() => settle(outcome));
     });

@@ -37,6 +37,8 @@ export class Cluster {
   readonly history: string[] = [];
   /** The log was cut; the checkpoint, which would tell which records were there, was deleted. */
   readonly lost = { log: false, checkpoint: false };
+  /** All projectors are away until then, and nothing is healed before. */
+  awayUntil = 0;
   readonly #dead = new Set<string>();
   #sessions = 0;
   #processes = 0;
@@ -90,7 +92,8 @@ export class Cluster {
 
   startProjector(slot: string): void {
     this.#processes += 1;
-    const name = `${slot}_${this.#processes}`;
+    // Like the real ones: a name that stays over restarts, and what does not.
+    const name = `${slot}-${this.#processes}`;
     this.note(`projector ${name} starts`);
     this.projectors.push(
       new SimProjector(

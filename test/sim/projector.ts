@@ -4,6 +4,7 @@ import type { BucketName } from "../../streams/layout.ts";
 import type { Broker } from "./broker.ts";
 import { SimAppender, SimBucket, SimLogReader, SimMessages } from "./client.ts";
 import { SimConnection } from "./connection.ts";
+import { SimHeartbeat } from "./heartbeat.ts";
 import { SimProcess } from "./process.ts";
 
 const NO_MAIL: Mailbox = {
@@ -21,7 +22,9 @@ const SNAPSHOT_LIMITS = { records: 8, everyMs: 2_000 };
 export class SimProjector {
   readonly process: SimProcess;
   readonly connection: SimConnection;
+  readonly heartbeat: SimHeartbeat;
   readonly appender: SimAppender;
+  readonly state: SimAppender;
   readonly projector: Projector;
 
   /** `note`: what to note with a write of a key, when it is sent. */
@@ -34,7 +37,9 @@ export class SimProjector {
   ) {
     this.process = new SimProcess(broker.world, name);
     this.connection = new SimConnection(this.process, broker);
+    this.heartbeat = new SimHeartbeat(this.process.thread(), broker);
     this.appender = new SimAppender(this.connection);
+    this.state = new SimAppender(this.connection);
     const bucket = (bucketName: BucketName) =>
       new SimBucket(this.connection, bucketName, (key) => note(name, key));
     this.projector = new Projector({
@@ -43,6 +48,8 @@ export class SimProjector {
       clock: this.process.clock,
       log: { info: () => {}, warn: (_: unknown, text?: string) => warn(text ?? "") },
       appender: this.appender,
+      state: this.state,
+      held: [this.state],
       reader: new SimLogReader(this.connection),
       buckets: {
         route: bucket("hf_route"),
@@ -56,6 +63,7 @@ export class SimProjector {
       messages: new SimMessages(this.connection),
       link: this.connection,
       snapshotLimits: SNAPSHOT_LIMITS,
+      heartbeat: this.heartbeat,
     });
     void this.projector.start();
   }
@@ -66,9 +74,16 @@ export class SimProjector {
     this.process.world.after(20, () => this.kill());
   }
 
+  /** Records that are not stored. */
+  get unstored(): number {
+    return this.appender.backlog + this.state.backlog;
+  }
+
   kill(): void {
     this.process.kill();
-    this.connection.broker.connections.delete(this.connection);
-    this.connection.broker.dropped(this.connection);
+    for (const connection of [this.connection, this.heartbeat.connection]) {
+      connection.broker.connections.delete(connection);
+      connection.broker.dropped(connection);
+    }
   }
 }

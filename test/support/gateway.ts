@@ -43,6 +43,7 @@ export async function startGateway(
       HOLDFAST_WS_LISTEN: ANY_PORT,
       HOLDFAST_TCP_LISTEN: ANY_PORT,
       HOLDFAST_METRICS_LISTEN: ANY_PORT,
+      HOLDFAST_NATS_PORT: "0",
       ...env,
     },
     stdio: ["ignore", "pipe", "pipe"],

@@ -63,6 +63,10 @@ class Peer implements TransportHandlers {
     this.transport.close(4200, violation.message);
   }
 
+  broken(violation: ProtocolViolation): void {
+    this.violations.push(violation);
+  }
+
   drained(): void {
     this.drains += 1;
   }
@@ -178,7 +182,7 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
     const end = await client.ended;
     expect(peer.violations.map(({ reason }) => reason)).toEqual(["frame-too-large"]);
     expect(peer.frames).toEqual([]);
-    if (protocol === "websocket") expect(end.code).toBe(4200);
+    if (protocol === "websocket") expect(end.code).toBe(1009);
   });
 
   test("is ended by the node after everything sent, with a code where there are codes", async () => {

@@ -111,6 +111,13 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     this.end(violation.reason, violation.message);
   }
 
+  /** A message that is only too long breaks our rule as well, and its client is told which. */
+  broken({ reason, message }: ProtocolViolation): void {
+    this.#finish(reason);
+    if (reason !== "frame-too-large") return;
+    this.#write(ending(reason, message, this.services.random).frame);
+  }
+
   drained(): void {
     const outbox = this.#outbox;
     if (outbox === undefined) return;

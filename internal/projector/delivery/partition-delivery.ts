@@ -5,7 +5,7 @@ import { mailboxKey, parseRouteKey, routePartitionFilter } from "../../../stream
 import type { Bucket, Mailbox, Receipts } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
 import type { Logger } from "../../observe/logger.ts";
-import { KeyWriter, type WriteFailure } from "../key-writer.ts";
+import { KeyWriter, type Permission, type WriteFailure } from "../key-writer.ts";
 import { DeliveryFold } from "./delivery-fold.ts";
 import type { DeliveryEffect } from "./effects.ts";
 import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
@@ -31,13 +31,11 @@ export interface DeliveryShare {
   sender: NodeSender;
 }
 
-export interface PartitionDeliveryOptions extends DeliveryShare {
+export interface PartitionDeliveryOptions extends DeliveryShare, Permission {
   partition: number;
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
   connectionOf: ConnectionOf;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
   failed(why: WriteFailure): void;
 }
 
@@ -48,23 +46,25 @@ export class PartitionDelivery implements SendObserver {
   readonly #marks: KeyWriter<MailboxMark>;
   #timer: Timer | undefined;
   #flushPlanned = false;
+  #live = false;
   #stage: "running" | "closing" | "stopped" = "running";
   /** Operations on the mailbox without an answer. */
   #underWay = 0;
   #settled: (() => void) | undefined;
 
   constructor(options: PartitionDeliveryOptions) {
-    const { stores, counters, allowed, failed, connectionOf } = options;
+    const { stores, counters, clock, allowed, confirmed, failed, connectionOf } = options;
     this.#options = options;
     this.#fold = new DeliveryFold(connectionOf, {}, counters);
     this.#marks = new KeyWriter<MailboxMark>({
       bucket: stores.full,
       window: MARKS_WINDOW,
-      clock: options.clock,
+      clock,
       encode: encodeJson,
       decode: decodeJson,
       judge: () => "write",
       allowed,
+      confirmed,
       failed,
     });
   }
@@ -111,12 +111,14 @@ export class PartitionDelivery implements SendObserver {
   }
 
   goLive(): void {
-    const { clock } = this.#options;
-    this.#fold.goLive(clock.now());
-    this.#timer = clock.every(TICK_MS, () => {
-      this.#fold.tick(clock.now());
-      this.#planFlush();
-    });
+    this.#fold.goLive(this.#options.clock.now());
+    this.#live = true;
+    this.#planFlush();
+  }
+
+  /** What waited for permission goes out. */
+  resume(): void {
+    this.#marks.resume();
     this.#planFlush();
   }
 
@@ -156,6 +158,7 @@ export class PartitionDelivery implements SendObserver {
 
   /** Once for all the records that were read in one go, so that what goes to one node goes together. */
   #planFlush(): void {
+    this.#watchTime();
     if (this.#flushPlanned || !this.#fold.hasEffects || this.#stage !== "running") return;
     this.#flushPlanned = true;
     queueMicrotask(() => {
@@ -165,12 +168,23 @@ export class PartitionDelivery implements SendObserver {
   }
 
   #flush(): void {
-    const { allowed } = this.#options;
-    if (this.#stage !== "running") return;
-    const effects = this.#fold.takeEffects();
-    // Whoever owns the partition now reads it all again.
-    if (!allowed()) return;
-    for (const effect of effects) this.#carryOut(effect);
+    if (this.#stage !== "running" || !this.#options.allowed()) return;
+    for (const effect of this.#fold.takeEffects()) this.#carryOut(effect);
+  }
+
+  /** Time matters only while there are messages. */
+  #watchTime(): void {
+    if (!this.#live || this.#stage !== "running" || this.#timer !== undefined) return;
+    if (this.#fold.devices === 0) return;
+    const { clock } = this.#options;
+    this.#timer = clock.every(TICK_MS, () => {
+      this.#fold.tick(clock.now());
+      if (this.#fold.devices === 0) {
+        this.#timer?.cancel();
+        this.#timer = undefined;
+      }
+      this.#planFlush();
+    });
   }
 
   #carryOut(effect: DeliveryEffect): void {

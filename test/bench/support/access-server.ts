@@ -2,6 +2,7 @@
 import { newAccessMetrics } from "../../../internal/access/metrics.ts";
 import { createAccessNode } from "../../../internal/access/service.ts";
 import { FakeAppender, FakeLog, FakeStream, fakeVerifier } from "../../access/fakes.ts";
+import { FakeStreams } from "../../support/fake-streams.ts";
 import { quietLogger } from "../../support/logger.ts";
 import { MemoryBucket } from "../../support/memory-bucket.ts";
 import { MemoryMessages } from "../../support/memory-messages.ts";
@@ -38,6 +39,7 @@ const node = await createAccessNode({
     messages,
     urgent: new MemoryMessages(),
     appender: new FakeAppender(),
+    streams: new FakeStreams(),
     history: stream,
     roomSettings: new MemoryBucket(),
     businesses: new MemoryBucket(),

@@ -66,6 +66,8 @@ export class PartitionOwner {
   #table = new RouteTable();
   /** The newest record of the log that was read. */
   #position = 0;
+  /** What the checkpoint said when it was claimed. */
+  #claimed = 0;
   /** What was found stored. */
   #begun: Pick<StoredPartition, "deliverAfter" | "doneUpTo"> = { deliverAfter: 0, doneUpTo: 0 };
   #waiting: { sequence: number; reached: () => void }[] = [];
@@ -218,6 +220,7 @@ export class PartitionOwner {
     if (this.#stage === "stopped") return;
     const { checkpoint, table, snapshot, readAfter } = stored;
     this.#begun = stored;
+    this.#claimed = checkpoint.value.sequence;
     this.#table = table;
     this.#position = readAfter;
     this.#writes.loaded(stored);
@@ -351,7 +354,7 @@ export class PartitionOwner {
     const { sequence, read, snapshot } = this.#writes.checkpoint;
     const wanted = this.delivery.checkpoint(this.#position);
     // Reading the log once more need not be told.
-    if (this.#stage === "catching-up") return wanted > sequence;
+    if (this.#stage === "catching-up") return wanted > this.#claimed;
     const newest = this.#snapshots.newest?.generation ?? 0;
     return wanted !== sequence || this.#position !== read || newest !== snapshot;
   }

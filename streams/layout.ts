@@ -124,10 +124,17 @@ export type BucketName =
   | "hf_key"
   | "hf_lease"
   | "hf_checkpoint"
+  | "hf_snapshot"
   | "hf_meta";
 
 /** How long an offline device stays known. */
 export const ROUTE_TTL_MS = 7 * DAY;
+
+/**
+ * How long a snapshot of a partition is kept. A newer one replaces it within minutes while there is
+ * anything new; this cleans up after an owner that died while it wrote one.
+ */
+const SNAPSHOT_TTL_MS = DAY;
 
 export const ROOM_STREAM = "HF_ROOM";
 /** How many messages of one room, zone or app are kept, for clients that were away for a moment. */
@@ -264,6 +271,7 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_key", ttlMs: forever, maxBytes, replicas },
     { name: "hf_lease", ttlMs: forever, maxBytes, replicas },
     { name: "hf_checkpoint", ttlMs: forever, maxBytes, replicas },
+    { name: "hf_snapshot", ttlMs: SNAPSHOT_TTL_MS, maxBytes, replicas },
     { name: "hf_meta", ttlMs: forever, maxBytes, replicas },
   ];
 }

@@ -90,7 +90,10 @@ export interface Ownership {
  */
 export interface Checkpoint {
   sequence: number;
-  /** How far its owner had read by then, which may be further: what is still to be delivered is read again. */
+  /**
+   * How far its owner had read by then, which may be further: what is still to be delivered is read
+   * again. What the records up to here did to routes is told and in the buckets.
+   */
   read: number;
   /** The newest record that was read: if another one stands there, the log has lost its end. */
   newest?: ReadRecord;
@@ -99,6 +102,17 @@ export interface Checkpoint {
   numbers: Record<string, number>;
   /** The incarnations that are over, and when (Unix ms of the record) each was declared so. */
   dead: Record<string, number>;
+  /** The newest snapshot of the partition that is complete. */
+  snapshot?: SnapshotRef;
+}
+
+/** `hf_snapshot`: the fold of a partition as it was at one place of its log, cut into chunks. */
+export interface SnapshotRef {
+  /** Part of the keys; another one for each snapshot of the partition. */
+  generation: number;
+  /** The log sequence of the newest record in it. */
+  sequence: number;
+  chunks: number;
 }
 
 /** A record of the log that an owner has read. */

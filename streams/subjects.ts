@@ -59,9 +59,9 @@ export const NODE_BEATS_FILTER = "hf.node.*.beat";
 /** Heartbeats of projectors. */
 export const PROJECTOR_BEAT_SUBJECT = "hf.projector.beat";
 
-/** Questions to the owner of a partition. */
-export function partitionQuerySubject(partition: number): string {
-  return `hf.partition.${partition}.query`;
+/** Questions to a projector about the partitions that it owns. */
+export function projectorQuerySubject(projector: string): string {
+  return `hf.projector.${toToken(projector)}.query`;
 }
 
 /** Whom a channel message is for: the members of a room, of all rooms of a zone, or everybody. */
@@ -250,14 +250,20 @@ export function userDevicesFilter(app: string, user: string): string {
   return `${toToken(app)}.${toToken(user)}.*`;
 }
 
-/** The device in a key of `hf_user`. */
-export function deviceOfUserKey(key: string): string {
-  return fromToken(key.slice(key.lastIndexOf(".") + 1));
+/** The user and device of a key of `hf_user`. */
+export function parseUserKey(key: string): { user: string; device: string } {
+  const [, user = "", device = ""] = key.split(".");
+  return { user: fromToken(user), device: fromToken(device) };
 }
 
 /** `hf_lease` and `hf_checkpoint`: the partition. */
 export function partitionKey(partition: number): string {
   return String(partition);
+}
+
+/** `hf_snapshot`: `<partition>.<generation>.<chunk>`. */
+export function snapshotKey(partition: number, generation: number, chunk: number): string {
+  return `${partition}.${generation}.${chunk}`;
 }
 
 /** The partition of a key of `hf_lease` or `hf_checkpoint`. */

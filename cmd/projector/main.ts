@@ -43,6 +43,7 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
         user: bus.bucket("hf_user"),
         lease: bus.bucket("hf_lease"),
         checkpoint: bus.bucket("hf_checkpoint"),
+        snapshot: bus.bucket("hf_snapshot"),
       },
       delivery: {
         mailbox: await NatsMailbox.open(connection, {
@@ -80,6 +81,7 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
     gauges: () => ({
       partitions: projector.owned.length,
       backlog: projector.backlog,
+      lagMs: projector.lagMs,
       ...projector.deliveryGauges,
     }),
     counters: () => ({ ...projector.counters, ...projector.ownership }),

@@ -11,6 +11,7 @@ import { exposeNumbers } from "../../internal/observe/metrics.ts";
 import { createPush } from "../../internal/push/create.ts";
 import { FullMailboxes } from "../../internal/push/full-mailboxes.ts";
 import { Headroom } from "../../internal/push/headroom.ts";
+import { Leases } from "../../internal/push/leases.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
@@ -41,6 +42,7 @@ export async function runPush(parent: RoleContext): Promise<RunningApi> {
     mailboxes: started.use(
       await FullMailboxes.follow(bus.bucket("hf_mailbox"), bus.deployment.partitions),
     ),
+    leases: started.use(await Leases.follow(bus.bucket("hf_lease"))),
     headroom: new Headroom(
       await NatsStreams.open(bus.connection),
       bus.deployment.logStreams,

@@ -56,8 +56,9 @@ export class NatsBucket implements Bucket {
     return keys.map((key) => found.get(key));
   }
 
-  list(filter: string): AsyncIterable<Entry> {
-    return listEntries(this.#connection, this.#place, filter);
+  list(filter: string | readonly string[]): AsyncIterable<Entry> {
+    const filters = typeof filter === "string" ? [filter] : filter;
+    return listEntries(this.#connection, this.#place, filters);
   }
 
   watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription> {

@@ -123,8 +123,8 @@ export interface Bucket {
   latest(key: string): Promise<Entry | undefined>;
   /** The newest entries of many keys, in the order asked; undefined where there is none. */
   getMany(keys: readonly string[]): Promise<(Entry | undefined)[]>;
-  /** The newest entry of every key that matches a subject filter such as "3.>". Deleted ones too. */
-  list(filter: string): AsyncIterable<Entry>;
+  /** The newest entry of every key that matches a subject filter such as "3.>", or one of several. Deleted ones too. */
+  list(filter: string | readonly string[]): AsyncIterable<Entry>;
   /**
    * Calls `changed` with the newest entry of every matching key, then with each change. Resolves
    * when the newest entries have all been given. Survives reconnects.

@@ -1,4 +1,4 @@
-import { jetstreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { logStream } from "../../streams/layout.ts";
 import { logPartitionFilter } from "../../streams/subjects.ts";
 import type { Connection } from "./connect.ts";
@@ -16,6 +16,7 @@ import { storedAt } from "./stored-at.ts";
 export class NatsLogReader implements LogReader {
   readonly #connection: Connection;
   readonly #logStreams: number;
+  #manager: Promise<JetStreamManager> | undefined;
 
   /** `logStreams`: how many streams carry the log, a constant of the deployment. */
   constructor(connection: Connection, logStreams: number) {
@@ -56,9 +57,10 @@ export class NatsLogReader implements LogReader {
     const stream = logStream(partition, this.#logStreams);
     const last_by_subj = logPartitionFilter(partition);
     try {
-      const jsm = await jetstreamManager(this.#connection.nc, { checkAPI: false });
+      this.#manager ??= jetstreamManager(this.#connection.nc, { checkAPI: false });
+      const { streams } = await this.#manager;
       // Asks the leader: a copy may lag behind.
-      return (await jsm.streams.getMessage(stream, { last_by_subj }))?.seq ?? 0;
+      return (await streams.getMessage(stream, { last_by_subj }))?.seq ?? 0;
     } catch (reason) {
       throw natsError(`cannot read the end of partition ${partition}`, reason);
     }

@@ -74,6 +74,11 @@ export class Seat {
     return work.owner;
   }
 
+  /** The owner at work, also while it loads. */
+  get owner(): PartitionOwner | undefined {
+    return this.#work.kind === "owning" ? this.#work.owner : undefined;
+  }
+
   /** True when this projector has nothing to do with the partition. */
   get vacant(): boolean {
     const { records, partition } = this.#options;

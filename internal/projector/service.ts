@@ -12,6 +12,7 @@ import type {
   Subscription,
 } from "../bus/contract.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
+import { SharedTurns } from "../clock/shared-turns.ts";
 import type { Logger } from "../observe/logger.ts";
 import { assign } from "./assignment.ts";
 import { NodeSender } from "./delivery/node-sender.ts";
@@ -20,15 +21,19 @@ import { newDeliveryCounters } from "./delivery/state.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { Hearing, TICK_MS } from "./hearing.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import { LogEnd } from "./log-end.ts";
 import { Members } from "./members.ts";
 import { NodeLiveness } from "./node-liveness.ts";
 import { OwnershipRecords } from "./ownership.ts";
 import type { Buckets } from "./partition-store.ts";
+import { Queries } from "./queries.ts";
 import { type OwnershipCounters, Seat } from "./seat.ts";
+import type { SnapshotLimits } from "./snapshot/snapshots.ts";
 
 const TICKS_PER_SECOND = 1_000 / TICK_MS;
 /** How long a partition that kept failing here is left to others. */
 const DECLINE_MS = 60_000;
+const LAG_UNIT_MS = 50;
 /** How long the end waits for partitions to be handed over. */
 const STOP_TIMEOUT_MS = 8_000;
 
@@ -50,6 +55,7 @@ export interface ProjectorOptions {
   messages: Messages;
   link: Link;
   heartbeat: Heartbeat;
+  snapshotLimits?: SnapshotLimits;
 }
 
 /** A partition this projector owns, caught up with its log. */
@@ -71,6 +77,7 @@ export class Projector {
   readonly #members: Members;
   readonly #hearing: Hearing;
   readonly #liveness: NodeLiveness;
+  readonly #queries: Queries;
   /** Of must-arrive messages, in all the partitions it ever owned. */
   readonly counters = newDeliveryCounters();
   readonly ownership: OwnershipCounters = { ownershipChanges: 0, loads: 0, ownerFailures: 0 };
@@ -84,6 +91,7 @@ export class Projector {
   #timer: Timer | undefined;
   #ticks = 0;
   #stopping = false;
+  #saidLagMs = 0;
   #vacant: (() => void) | undefined;
 
   constructor(options: ProjectorOptions) {
@@ -105,6 +113,8 @@ export class Projector {
       delivery: { stores, counters: this.counters, sender, lastRead: new Map() },
       records: this.#records,
       counters: this.ownership,
+      logEnd: new LogEnd(options.reader),
+      slices: new SharedTurns(clock),
     };
     this.#seats = Array.from(
       { length: partitions },
@@ -116,6 +126,10 @@ export class Projector {
           decline: () => this.#decline(partition),
         }),
     );
+    this.#queries = new Queries({
+      ...options,
+      ownerOf: (partition) => this.#seats[partition]?.live,
+    });
   }
 
   /** True once every partition has an owner: the own ones caught up, the others of somebody who is alive. */
@@ -141,6 +155,11 @@ export class Projector {
     return this.#seats.reduce((sum, { live }) => sum + (live?.backlog ?? 0), 0);
   }
 
+  /** How far it is behind the log, in the partition where it is most. */
+  get lagMs(): number {
+    return this.#seats.reduce((most, { owner }) => Math.max(most, owner?.lagMs ?? 0), 0);
+  }
+
   /** Of must-arrive messages, in the partitions it owns now. */
   get deliveryGauges(): { undeliveredDevices: number; oldestUnacknowledgedMs: number } {
     const now = this.#options.clock.now();
@@ -161,6 +180,7 @@ export class Projector {
       messages.subscribe(NODE_BEATS_FILTER, (message) => this.#nodeBeat(message)),
       link.watch(() => this.#doubtAll()),
     );
+    this.#queries.start();
     heartbeat.moved();
     this.#say();
     const records = await this.#records.follow();
@@ -183,6 +203,7 @@ export class Projector {
     this.#stopping = true;
     if (this.#timer !== undefined) await this.#handAllOver();
     this.#timer?.cancel();
+    this.#queries.stop();
     for (const subscription of this.#subscriptions) subscription.stop();
   }
 
@@ -209,6 +230,7 @@ export class Projector {
       if (link.connected && this.#records.anyDoubted) this.#records.askAgain();
       this.#acceptAgain();
       for (const seat of this.#seats) seat.tick();
+      if (this.#saidLagMs !== this.#lagToSay) this.#say();
       if (!this.#stopping) this.#liveness.tick(this.owned);
     }
     this.#ticks += 1;
@@ -295,8 +317,15 @@ export class Projector {
     const { id: projector, partitions, heartbeat } = this.#options;
     const all = Array.from({ length: partitions }, (_, partition) => partition);
     const declined = this.#stopping ? all : [...this.#declined.keys()];
-    const beat = create(ProjectorBeatSchema, { projector, declined });
+    const lagMs = this.#lagToSay;
+    this.#saidLagMs = lagMs;
+    const beat = create(ProjectorBeatSchema, { projector, lagMs, declined });
     heartbeat.say(toBinary(ProjectorBeatSchema, beat));
+  }
+
+  /** Whoever hears it cares for no less. */
+  get #lagToSay(): number {
+    return Math.round(this.lagMs / LAG_UNIT_MS) * LAG_UNIT_MS;
   }
 
   #projectorBeat(message: Received): void {

@@ -15,7 +15,7 @@ import { type Apps, Gate } from "./gate.ts";
 import { MessageHistory } from "./message-history.ts";
 import { MustArrive, type MustArriveOptions } from "./must-arrive.ts";
 import { Orders } from "./orders.ts";
-import { PartitionOwners } from "./owners.ts";
+import { PartitionOwners, type PartitionOwnersOptions } from "./owners.ts";
 import { Pusher } from "./pusher.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { Resolver } from "./resolver.ts";
@@ -47,6 +47,8 @@ export interface PushOptions {
   logAppender: MustArriveOptions["appender"];
   receipts: Receipts;
   mailboxes: MustArriveOptions["mailboxes"];
+  /** Who owns each partition. */
+  leases: PartitionOwnersOptions["leases"];
   headroom: MustArriveOptions["headroom"];
   apps: Apps;
   nodes: NodeRegistry;
@@ -74,7 +76,12 @@ export function createPush(options: PushOptions): Push {
   const clock = options.clock === undefined ? {} : { clock: options.clock };
   const counters = new PushCounters();
   const cache = new RouteCache();
-  const owners = new PartitionOwners({ messages, partitions: options.partitions, ...clock });
+  const owners = new PartitionOwners({
+    messages,
+    partitions: options.partitions,
+    leases: options.leases,
+    ...clock,
+  });
   const resolver = new Resolver({ owners, routes: buckets.routes, users: buckets.users });
   const limit = new RateLimit({
     perSecond: options.callsPerSecond ?? DEFAULT_CALLS_PER_SECOND,

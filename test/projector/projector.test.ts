@@ -33,6 +33,7 @@ class Cluster {
     user: new LeaderBucket(this),
     lease: new LeaderBucket(this),
     checkpoint: new LeaderBucket(this),
+    snapshot: new LeaderBucket(this),
   };
   electing = false;
 

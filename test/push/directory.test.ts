@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DeviceResult_Status as DeviceStatus } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import { nodeControlSubject } from "../../streams/subjects.ts";
-import { APP } from "./fake-cluster.ts";
+import { APP, PARTITIONS } from "./fake-cluster.ts";
 import { API_KEY, type Served, serve } from "./served.ts";
 
 let served: Served;
@@ -51,6 +51,45 @@ describe("devices", () => {
     cluster.logout(route, node);
     const { devices } = await directory.getDevices({ app: APP, devices: ["d1"] });
     expect(devices).toMatchObject([{ online: false }]);
+  });
+
+  test("that left so long ago that their owner has forgotten them are known all the same", async () => {
+    const node = cluster.node("a-1");
+    const online = cluster.login("old", node, { user: "ann" });
+    // The bucket has it online, of records that the log has lost.
+    const lost = cluster.login("lost", node, { user: "ann", rooms: ["lobby"] });
+    for (const route of [cluster.logout(online, node), lost]) await cluster.inBuckets(route);
+    for (const device of ["old", "lost"]) cluster.forgotten.add(device);
+    const { devices } = await directory.getDevices({ app: APP, devices: ["old", "lost", "never"] });
+    expect(devices).toMatchObject([
+      { device: "old", known: true, online: false, offlineReason: "client-closed" },
+      { device: "lost", known: true, online: false, rooms: [] },
+      { device: "never", known: false },
+    ]);
+    cluster.login("new", node, { user: "ann" });
+    cluster.login("shared", node, { user: "bob" });
+    await cluster.inBuckets({ ...online, device: "shared" });
+    const { users } = await directory.getUsers({ app: APP, users: ["ann"] });
+    const found = users[0]?.devices.map(({ device, online }) => [device, online]);
+    expect(found?.sort()).toEqual([
+      ["lost", false],
+      ["new", true],
+      ["old", false],
+    ]);
+  });
+
+  test("are not told wrong while their owner is behind its log", async () => {
+    const node = cluster.node("a-1");
+    await cluster.inBuckets({ ...cluster.login("d1", node, { user: "ann" }), online: false });
+    for (let partition = 0; partition < PARTITIONS; partition++) cluster.behind.add(partition);
+    const questions = [
+      directory.getDevices({ app: APP, devices: ["d1"] }),
+      directory.getUsers({ app: APP, users: ["ann"] }),
+      directory.kickDevices({ app: APP, devices: ["d1"] }),
+    ];
+    for (const failed of await Promise.all(questions.map((one) => one.catch(ConnectError.from)))) {
+      expect(failed).toMatchObject({ code: Code.Unavailable });
+    }
   });
 
   test("say in JSON that they are not online", async () => {
@@ -112,6 +151,18 @@ describe("rooms", () => {
     } while (pageToken !== "");
     expect(seen).toEqual(devices);
     expect(sizes).toEqual([10, 10, 5]);
+  });
+
+  test("are one list, whoever owns the partitions, of which each projector is asked once", async () => {
+    const devices = members(25);
+    for (const partition of [1, 3]) {
+      cluster.moves(partition, "p2");
+      cluster.ground.leases.owners[partition] = "p2";
+    }
+    const before = cluster.questions;
+    const page = await directory.listRoomMembers({ app: APP, room: "lobby", pageSize: 10 });
+    expect(page.members.map(({ device }) => device)).toEqual(devices.slice(0, 10));
+    expect(cluster.questions - before).toBe(2);
   });
 
   test("end with a page that is just full", async () => {

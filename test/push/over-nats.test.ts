@@ -11,7 +11,7 @@ import { channelLiveSubject } from "../../streams/subjects.ts";
 import { appenderOn, connectTo, type TestConnection } from "../bus/support.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TestNats, testNats } from "../support/nats.ts";
-import { APP, FakeCluster, messageIn, PARTITIONS } from "./fake-cluster.ts";
+import { APP, FakeCluster, FakeLeases, messageIn, PARTITIONS } from "./fake-cluster.ts";
 import { type Port, servePush } from "./served.ts";
 
 let nats: TestNats;
@@ -40,7 +40,9 @@ beforeEach(async () => {
     logMaxBytes: 64 * 1024 * 1024,
   });
   const elsewhere = new NatsMessages(others);
+  const leases = new FakeLeases();
   cluster = new FakeCluster({
+    leases,
     messages: elsewhere,
     highMessages: elsewhere,
     routes: new NatsBucket(others, "hf_route"),
@@ -62,6 +64,7 @@ beforeEach(async () => {
     logAppender: new LinedAppender(room.appender),
     receipts: new NatsReceipts(own, room.appender),
     mailboxes: { isFull: () => false },
+    leases,
     headroom: { lacking: () => undefined },
   });
   await others.outbound.flush();

@@ -277,10 +277,10 @@ export class SimBucket implements Bucket {
   }
 
   /** In two steps, since a real listing is no snapshot either. */
-  async *list(filter: string): AsyncIterable<Entry> {
-    const tokens = filter.split(".");
+  async *list(filter: string | readonly string[]): AsyncIterable<Entry> {
+    const filters = [filter].flat().map((one) => one.split("."));
     const keys = await this.#connection.ask(() =>
-      [...this.#entries.keys()].filter((key) => matches(tokens, key)),
+      [...this.#entries.keys()].filter((key) => filters.some((tokens) => matches(tokens, key))),
     );
     const half = keys.length >> 1;
     for (const some of [keys.slice(0, half), keys.slice(half)]) {
@@ -368,6 +368,7 @@ export class SimBucket implements Bucket {
 
 export class SimMessages implements Messages {
   readonly #connection: SimConnection;
+  #requests = 0;
 
   constructor(connection: SimConnection) {
     this.#connection = connection;
@@ -406,7 +407,26 @@ export class SimMessages implements Messages {
     };
   }
 
-  request(subject: string): Promise<Uint8Array> {
-    return Promise.reject(new HoldfastError("unsupported", `nothing asks ${subject} here`));
+  request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const { process } = this.#connection;
+    const inbox = `_INBOX.${process.name}.${this.#requests++}`;
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        subscription.stop();
+        deadline.cancel();
+        process.world.settles();
+        settle();
+      };
+      const deadline = process.clock.after(timeoutMs, () =>
+        end(() => reject(new HoldfastError("timeout", `no answer on ${subject}`))),
+      );
+      const subscription = this.subscribe(inbox, ({ data, noResponders }) =>
+        end(() => {
+          if (!noResponders) resolve(data);
+          else reject(new HoldfastError("unavailable", `nobody listens on ${subject}`));
+        }),
+      );
+      this.publish(subject, payload, inbox);
+    });
   }
 }

@@ -274,9 +274,9 @@ function restartBroker(cluster: Cluster): void {
 function emptyBuckets(cluster: Cluster): void {
   const { world, broker, fencing, routes } = cluster;
   const purge = world.chance(0.5);
-  const some = (["hf_route", "hf_user", "hf_checkpoint", "hf_lease"] as const).filter(() =>
-    world.chance(0.5),
-  );
+  const some = (
+    ["hf_route", "hf_user", "hf_checkpoint", "hf_lease", "hf_snapshot"] as const
+  ).filter(() => world.chance(0.5));
   cluster.note(
     `${some.join(", ")} emptied${purge ? " without a trace" : ""}, projectors restarted`,
   );

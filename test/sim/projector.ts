@@ -17,6 +17,9 @@ const NO_MAIL: Mailbox = {
 };
 const NO_RECEIPTS: Receipts = { write: () => {}, read: async () => [] };
 
+/** Small, so that a run has many. */
+const SNAPSHOT_LIMITS = { records: 8, everyMs: 2_000 };
+
 /** A projector process: the real service over simulated adapters. */
 export class SimProjector {
   readonly process: SimProcess;
@@ -55,11 +58,13 @@ export class SimProjector {
         user: bucket("hf_user"),
         lease: bucket("hf_lease"),
         checkpoint: bucket("hf_checkpoint"),
+        snapshot: bucket("hf_snapshot"),
       },
       // Nobody pushes here: test/sim/delivery is about must-arrive messages.
       delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, marks: bucket("hf_mailbox") },
       messages: new SimMessages(this.connection),
       link: this.connection,
+      snapshotLimits: SNAPSHOT_LIMITS,
       heartbeat: this.heartbeat,
     });
     void this.projector.start();

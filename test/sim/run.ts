@@ -30,6 +30,7 @@ export async function simulate(seed: number): Promise<Run> {
   const live = () => {
     if (world.now >= Math.max(chaosUntil, cluster.awayUntil)) return;
     cluster.act();
+    cluster.ask();
     world.after(busy * world.between(0.2, 1.8), live);
   };
   const suffer = () => {
@@ -51,7 +52,18 @@ export async function simulate(seed: number): Promise<Run> {
   }
   // A digest may be under way at just this moment. And what a device did in minutes without an owner is
   // told one after the other: over a slow link that takes its time.
-  for (let i = 0; i < 6_000 && isBusy(cluster); i++) await world.runUntil(world.now + 50);
+  const settled = async () => {
+    for (let i = 0; i < 6_000 && isBusy(cluster); i++) await world.runUntil(world.now + 50);
+  };
+  await settled();
+  const { asker } = cluster;
+  const asked = { ...asker };
+  for (const device of cluster.devices) cluster.ask(device);
+  await world.runUntil(world.now + 3_000);
+  if (asker.answered - asked.answered !== cluster.devices.length) {
+    cluster.violate(`${asker.refused - asked.refused} questions are refused, though all is well`);
+  }
+  await settled();
   return { seed, wrong: verdict(cluster), history: cluster.history, cluster };
 }
 

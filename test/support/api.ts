@@ -1,4 +1,5 @@
 /** The calls of the business API that tests make most, as JSON over HTTP. */
+import { eventually } from "./eventually.ts";
 import { call } from "./gateway.ts";
 
 /** Fields with default values are left out in JSON. */
@@ -13,12 +14,17 @@ export interface ShownDevice {
   offlineReason?: string;
 }
 
+/** Asks again while the gateway says that it cannot tell at the moment: what it tells is right. */
 export async function getDevices(
   pushUrl: string,
   devices: readonly string[],
 ): Promise<ShownDevice[]> {
   const method = "holdfast.directory.v1.DirectoryService/GetDevices";
-  const answer = await call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices });
+  const ask = () => call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices });
+  const unlessUnavailable = (reason: unknown): undefined => {
+    if (!String(reason).includes('"unavailable"')) throw reason;
+  };
+  const answer = await eventually("somebody can tell", () => ask().catch(unlessUnavailable));
   return answer.devices;
 }
 

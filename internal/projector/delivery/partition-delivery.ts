@@ -81,11 +81,12 @@ export class PartitionDelivery implements SendObserver {
     this.#marks = new KeyWriter<MailboxMark>({
       bucket: stores.marks,
       window: MARKS_WINDOW,
-      encode: encodeJson,
       clock,
+      encode: encodeJson,
+      decode: decodeJson,
+      judge: () => "write",
       allowed,
       confirmed,
-      shared: true,
       failed,
     });
     this.#handled = new HandledMarks(stores.marks, partition);
@@ -111,6 +112,7 @@ export class PartitionDelivery implements SendObserver {
     });
     if (!isWhole && !this.#options.fromStart) return false;
     this.#lifts = lifts;
+    this.#newest = before.newest;
     this.#fold.readBefore(before.read);
     for await (const { key, value, revision } of stores.marks.list(fullFilter(partition))) {
       const mark = value === undefined ? undefined : decodeJson<MailboxMark>(value);

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/cluster/v1/cluster.proto.
  */
 export const file_holdfast_cluster_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEi/AEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgSFgoOcmV0cnlfYWZ0ZXJfbXMYCiABKA0SGQoRbG9naW5zX3Blcl9zZWNvbmQYCyABKAEiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKYAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIMCgR0d2luGAYgASgGEjEKCmRlbGl2ZXJpZXMYBSADKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRlbGl2ZXJ5IlcKCERlbGl2ZXJ5EhIKCmNvbm5lY3Rpb24YASABKAQSDQoFZnJhbWUYAiABKAwSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSDQoFYWZ0ZXIYBCABKAQiSgoNRGVsaXZlckFuc3dlchITCgdtaXNzaW5nGAEgAygEQgIQARIVCgl1bndyaXR0ZW4YAiADKA1CAhABEg0KBWF0X21zGAMgASgDIrcCCgVPcmRlchIpCgRraWNrGAEgASgLMhkuaG9sZGZhc3QuY2x1c3Rlci52MS5LaWNrSAASMQoIYW5ub3VuY2UYAiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkFubm91bmNlSAASNgoLc2VuZF9kaWdlc3QYAyABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlNlbmREaWdlc3RIABIrCgVkcmFpbhgEIAEoCzIaLmhvbGRmYXN0LmNsdXN0ZXIudjEuRHJhaW5IABIvCgd1bmRyYWluGAUgASgLMhwuaG9sZGZhc3QuY2x1c3Rlci52MS5VbmRyYWluSAASMgoJc2V0X3Jvb21zGAYgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5TZXRSb29tc0gAQgYKBGJvZHkiOAoES2ljaxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGNvZGUYAiABKA0SDgoGcmVhc29uGAMgASgJIhwKC09yZGVyQW5zd2VyEg0KBXRha2VuGAEgASgIIh0KCEFubm91bmNlEhEKCXBhcnRpdGlvbhgBIAEoDSIfCgpTZW5kRGlnZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSIYCgVEcmFpbhIPCgdvdmVyX21zGAEgASgNIgkKB1VuZHJhaW4iOwoIU2V0Um9vbXMSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRqb2luGAIgAygJEg0KBWxlYXZlGAMgAygJIkgKDVByb2plY3RvckJlYXQSEQoJcHJvamVjdG9yGAEgASgJEg4KBmxhZ19tcxgCIAEoDRIUCghkZWNsaW5lZBgDIAMoDUICEAEimgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAQgYKBGJvZHkiLAoMRGV2aWNlc1F1ZXJ5EgsKA2FwcBgBIAEoCRIPCgdkZXZpY2VzGAIgAygJIigKClJvb21zUXVlcnkSCwoDYXBwGAEgASgJEg0KBXJvb21zGAIgAygJIkcKDE1lbWJlcnNRdWVyeRILCgNhcHAYASABKAkSDAoEcm9vbRgCIAEoCRINCgVhZnRlchgDIAEoCRINCgVsaW1pdBgEIAEoDSIZCgpOb2Rlc1F1ZXJ5EgsKA2FwcBgBIAEoCSIoCgpVc2Vyc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgV1c2VycxgCIAMoCSKhAgoPUGFydGl0aW9uQW5zd2VyEg4KBnJvdXRlcxgBIAMoCRITCgtyb29tX2NvdW50cxgCIAMoDRIsCgdtZW1iZXJzGAMgAygLMhsuaG9sZGZhc3QuY2x1c3Rlci52MS5NZW1iZXISUwoQbm9kZV9jb25uZWN0aW9ucxgEIAMoCzI5LmhvbGRmYXN0LmNsdXN0ZXIudjEuUGFydGl0aW9uQW5zd2VyLk5vZGVDb25uZWN0aW9uc0VudHJ5Ei4KBXVzZXJzGAUgAygLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Vc2VyUm91dGVzGjYKFE5vZGVDb25uZWN0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEiHAoKVXNlclJvdXRlcxIOCgZyb3V0ZXMYASADKAkiJgoGTWVtYmVyEg4KBmRldmljZRgBIAEoCRIMCgR1c2VyGAIgASgJYgZwcm90bzM");
+  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEi/AEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgSFgoOcmV0cnlfYWZ0ZXJfbXMYCiABKA0SGQoRbG9naW5zX3Blcl9zZWNvbmQYCyABKAEiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKYAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIMCgR0d2luGAYgASgGEjEKCmRlbGl2ZXJpZXMYBSADKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRlbGl2ZXJ5IlcKCERlbGl2ZXJ5EhIKCmNvbm5lY3Rpb24YASABKAQSDQoFZnJhbWUYAiABKAwSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSDQoFYWZ0ZXIYBCABKAQiSgoNRGVsaXZlckFuc3dlchITCgdtaXNzaW5nGAEgAygEQgIQARIVCgl1bndyaXR0ZW4YAiADKA1CAhABEg0KBWF0X21zGAMgASgDIrcCCgVPcmRlchIpCgRraWNrGAEgASgLMhkuaG9sZGZhc3QuY2x1c3Rlci52MS5LaWNrSAASMQoIYW5ub3VuY2UYAiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkFubm91bmNlSAASNgoLc2VuZF9kaWdlc3QYAyABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlNlbmREaWdlc3RIABIrCgVkcmFpbhgEIAEoCzIaLmhvbGRmYXN0LmNsdXN0ZXIudjEuRHJhaW5IABIvCgd1bmRyYWluGAUgASgLMhwuaG9sZGZhc3QuY2x1c3Rlci52MS5VbmRyYWluSAASMgoJc2V0X3Jvb21zGAYgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5TZXRSb29tc0gAQgYKBGJvZHkiOAoES2ljaxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGNvZGUYAiABKA0SDgoGcmVhc29uGAMgASgJIhwKC09yZGVyQW5zd2VyEg0KBXRha2VuGAEgASgIIh0KCEFubm91bmNlEhEKCXBhcnRpdGlvbhgBIAEoDSIfCgpTZW5kRGlnZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSIYCgVEcmFpbhIPCgdvdmVyX21zGAEgASgNIgkKB1VuZHJhaW4iOwoIU2V0Um9vbXMSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRqb2luGAIgAygJEg0KBWxlYXZlGAMgAygJIkgKDVByb2plY3RvckJlYXQSEQoJcHJvamVjdG9yGAEgASgJEg4KBmxhZ19tcxgCIAEoDRIUCghkZWNsaW5lZBgDIAMoDUICEAEizgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAEhIKCnBhcnRpdGlvbnMYBiADKA0SDQoFYWZ0ZXIYByABKAkSDwoHd2FpdF9tcxgIIAEoDUIGCgRib2R5IiwKDERldmljZXNRdWVyeRILCgNhcHAYASABKAkSDwoHZGV2aWNlcxgCIAMoCSIoCgpSb29tc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgVyb29tcxgCIAMoCSI4CgxNZW1iZXJzUXVlcnkSCwoDYXBwGAEgASgJEgwKBHJvb20YAiABKAkSDQoFbGltaXQYAyABKA0iGQoKTm9kZXNRdWVyeRILCgNhcHAYASABKAkiKAoKVXNlcnNRdWVyeRILCgNhcHAYASABKAkSDQoFdXNlcnMYAiADKAkinQMKD1BhcnRpdGlvbkFuc3dlchIOCgZyb3V0ZXMYASADKAkSSQoLcm9vbV9jb3VudHMYAiADKAsyNC5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Sb29tQ291bnRzRW50cnkSLAoHbWVtYmVycxgDIAMoCzIbLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyElMKEG5vZGVfY29ubmVjdGlvbnMYBCADKAsyOS5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Ob2RlQ29ubmVjdGlvbnNFbnRyeRIRCgRyZXN0GAUgASgJSACIAQESEwoLdW5hdmFpbGFibGUYBiADKA0SEAoIbm90X21pbmUYByADKA0aMQoPUm9vbUNvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEaNgoUTm9kZUNvbm5lY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4AUIHCgVfcmVzdCImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAliBnByb3RvMw");
 
 /**
  * Sent every second by each access node.
@@ -510,8 +510,8 @@ export const ProjectorBeatSchema: GenMessage<ProjectorBeat> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 14);
 
 /**
- * Asked of the owner of a partition, which answers from the fold itself: what the log says now,
- * a moment ahead of the route bucket.
+ * Asked of a projector: what the log of these partitions says at this moment. It answers from the
+ * folds themselves, once they have folded what the log held when the question came.
  *
  * @generated from message holdfast.cluster.v1.PartitionQuery
  */
@@ -550,6 +550,27 @@ export type PartitionQuery = Message<"holdfast.cluster.v1.PartitionQuery"> & {
     value: UsersQuery;
     case: "users";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Those that the asker believes to be the projector's.
+   *
+   * @generated from field: repeated uint32 partitions = 6;
+   */
+  partitions: number[];
+
+  /**
+   * PartitionAnswer.rest of the answer before, "" to begin with.
+   *
+   * @generated from field: string after = 7;
+   */
+  after: string;
+
+  /**
+   * How long an owner that is behind its log may take to catch up.
+   *
+   * @generated from field: uint32 wait_ms = 8;
+   */
+  waitMs: number;
 };
 
 /**
@@ -604,6 +625,8 @@ export const RoomsQuerySchema: GenMessage<RoomsQuery> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 17);
 
 /**
+ * Answered in the order of the device ids, over all the partitions asked.
+ *
  * @generated from message holdfast.cluster.v1.MembersQuery
  */
 export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
@@ -618,14 +641,7 @@ export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
   room: string;
 
   /**
-   * Members come in the order of their device ids; start after this one.
-   *
-   * @generated from field: string after = 3;
-   */
-  after: string;
-
-  /**
-   * @generated from field: uint32 limit = 4;
+   * @generated from field: uint32 limit = 3;
    */
   limit: number;
 };
@@ -655,9 +671,6 @@ export const NodesQuerySchema: GenMessage<NodesQuery> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 19);
 
 /**
- * Every device of each user that this partition knows, online or not. Asked of all partitions, since
- * a user's devices are spread over them.
- *
  * @generated from message holdfast.cluster.v1.UsersQuery
  */
 export type UsersQuery = Message<"holdfast.cluster.v1.UsersQuery"> & {
@@ -680,26 +693,26 @@ export const UsersQuerySchema: GenMessage<UsersQuery> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 20);
 
 /**
- * An owner that cannot tell now does not answer.
+ * What is said holds of all the partitions asked but those in `not_mine` and `unavailable`.
  *
  * @generated from message holdfast.cluster.v1.PartitionAnswer
  */
 export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
   /**
-   * JSON texts of streams/records.ts Route, in the order asked; "" where the device is unknown. May
-   * stop before the end of what was asked, so that the answer fits into one message: the rest is
-   * asked again.
+   * JSON texts of streams/records.ts Route: the devices asked for, or of the users asked for, that are
+   * online or were not long ago. Any other device is offline, and the route bucket says what is known
+   * of it.
    *
    * @generated from field: repeated string routes = 1;
    */
   routes: string[];
 
   /**
-   * Online members, in the order of the rooms asked.
+   * Online members of those rooms that have any.
    *
-   * @generated from field: repeated uint32 room_counts = 2;
+   * @generated from field: map<string, uint32> room_counts = 2;
    */
-  roomCounts: number[];
+  roomCounts: { [key: string]: number };
 
   /**
    * @generated from field: repeated holdfast.cluster.v1.Member members = 3;
@@ -714,12 +727,26 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
   nodeConnections: { [key: string]: number };
 
   /**
-   * In the order of the users asked; an empty one where this partition knows no device of the user.
-   * May stop before the end, as routes may.
+   * Set when more is to be said than one message holds, or was asked for: asked again with this as
+   * `after`, the projector goes on from there. One rule for every question.
    *
-   * @generated from field: repeated holdfast.cluster.v1.UserRoutes users = 5;
+   * @generated from field: optional string rest = 5;
    */
-  users: UserRoutes[];
+  rest?: string | undefined;
+
+  /**
+   * Partitions whose owner is too far behind its log to tell what it says now.
+   *
+   * @generated from field: repeated uint32 unavailable = 6;
+   */
+  unavailable: number[];
+
+  /**
+   * Partitions that this projector does not own, or has not loaded yet.
+   *
+   * @generated from field: repeated uint32 not_mine = 7;
+   */
+  notMine: number[];
 };
 
 /**
@@ -728,25 +755,6 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
  */
 export const PartitionAnswerSchema: GenMessage<PartitionAnswer> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 21);
-
-/**
- * @generated from message holdfast.cluster.v1.UserRoutes
- */
-export type UserRoutes = Message<"holdfast.cluster.v1.UserRoutes"> & {
-  /**
-   * JSON texts of streams/records.ts Route, in any order.
-   *
-   * @generated from field: repeated string routes = 1;
-   */
-  routes: string[];
-};
-
-/**
- * Describes the message holdfast.cluster.v1.UserRoutes.
- * Use `create(UserRoutesSchema)` to create a new message.
- */
-export const UserRoutesSchema: GenMessage<UserRoutes> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 22);
 
 /**
  * @generated from message holdfast.cluster.v1.Member
@@ -768,5 +776,5 @@ export type Member = Message<"holdfast.cluster.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 23);
+  messageDesc(file_holdfast_cluster_v1_cluster, 22);
 

@@ -878,6 +878,9 @@ export const MessageStepSchema: GenMessage<MessageStep> = /*@__PURE__*/
   messageDesc(file_holdfast_directory_v1_directory, 27);
 
 /**
+ * What it says holds at the time of the call: a client that was told to be welcome before is online in
+ * it. Where that cannot be told, as for a moment when a projector has died, the error is `unavailable`.
+ *
  * @generated from service holdfast.directory.v1.DirectoryService
  */
 export const DirectoryService: GenService<{

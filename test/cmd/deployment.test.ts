@@ -57,15 +57,15 @@ test("a deployment is as its first start has set it up, until the command change
   expect(second).toContain(
     '--replicas 3 (HOLDFAST_REPLICAS) is not used: this deployment has 1. \\"holdfast deployment set --replicas 3 --yes\\" would change it',
   );
-  expect(second).toMatch(/--log-max-bytes 5242880 .* is not used: this deployment has 71303168/);
+  expect(second).toMatch(/--log-max-bytes 5242880 .* is not used: this deployment has 67108864/);
 
   const shown = JSON.parse((await deployment(nats.url, "show", "--json")).stdout);
-  expect(shown.deployment).toMatchObject({ partitions: 16, replicas: 1, logMaxBytes: 71_303_168 });
+  expect(shown.deployment).toMatchObject({ partitions: 16, replicas: 1, logMaxBytes: 67_108_864 });
   expect(shown.differing).toEqual([]);
 
   const set = ["set", "--log-max-bytes", String(8 * MIB)];
   const dry = await deployment(nats.url, ...set);
-  expect(dry.stdout).toMatch(/would change:\n {2}HF_LOG_0: max_bytes 71303168 → 8388608/);
+  expect(dry.stdout).toMatch(/would change:\n {2}HF_LOG_0: max_bytes 67108864 → 8388608/);
   expect(await limits(nats.url)).toEqual(before);
   const done = JSON.parse((await deployment(nats.url, ...set, "--yes", "--json")).stdout);
   expect(done).toMatchObject({ done: true, deployment: { logMaxBytes: 8 * MIB } });

@@ -47,7 +47,7 @@ export interface ByteLimits {
 
 /** In which parts a store is divided. The rest is for the buckets that stay small by themselves. */
 const SHARES: Required<ByteLimits> = {
-  logMaxBytes: 0.34,
+  logMaxBytes: 0.32,
   mailMaxBytes: 0.15,
   uplinkMaxBytes: 0.15,
   stateMaxBytes: 0.1,
@@ -55,7 +55,7 @@ const SHARES: Required<ByteLimits> = {
   receiptMaxBytes: 0.05,
   routeMaxBytes: 0.08,
   userMaxBytes: 0.03,
-  tableMaxBytes: 0.005,
+  tableMaxBytes: 0.015,
 };
 
 export type ByteLimit = keyof ByteLimits;

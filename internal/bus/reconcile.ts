@@ -51,8 +51,12 @@ export async function reconcile(nc: NatsConnection, wanted: Deployment): Promise
   const first = await planFor(jsm, found ?? wanted);
   const meta = await apply(jsm, only(first, isMeta));
   const deployment = await fixDeployment(nc, wanted);
-  const made = await planFor(jsm, deployment);
-  const rest = await apply(jsm, made);
+  // Another first start may have been quicker, with other limits.
+  const made = found === undefined ? await planFor(jsm, deployment) : first;
+  const rest = await apply(
+    jsm,
+    only(made, (config) => !isMeta(config)),
+  );
   return {
     deployment,
     created: [...meta.created, ...rest.created],

@@ -17,8 +17,11 @@ import { REMEMBER_DEAD_MS } from "./fold/fold.ts";
 const KEEP_MS = 60 * 60 * 1_000;
 /** While the stream is fuller than this, nothing is kept that is not needed. */
 const PRESSED_ABOVE = 0.5;
-/** Then nothing may fit in any more, also none of the records that trimming itself would add. */
-const FULL_ABOVE = 0.9;
+/**
+ * Before the API refuses messages, and before none of the records fit in that trimming itself would add.
+ * What only makes the load of a new owner shorter counts no more.
+ */
+const FULL_ABOVE = 0.75;
 /** Fewer are not worth the trouble. */
 const LEAST_RECORDS = 1_000;
 /** Somewhat less than what the fold remembers: it must not forget first. */
@@ -66,8 +69,8 @@ export class LogTrim {
     const state = await streams.state(this.#stream);
     const target = this.#target(state);
     if (target <= state.firstSequence) return 0;
-    const partitions = await this.#progress(target);
     const full = state.maxBytes > 0 && state.bytes > state.maxBytes * FULL_ABOVE;
+    const partitions = await this.#progress(target, full);
     const { below, silent } = planTrim(target, partitions, full);
     for (const partition of silent) this.#mark(partition);
     if (below <= state.firstSequence) return 0;
@@ -90,11 +93,13 @@ export class LogTrim {
   }
 
   /** Of every partition; where it matters, with the end of its log. */
-  async #progress(target: number): Promise<PartitionProgress[]> {
+  async #progress(target: number, full: boolean): Promise<PartitionProgress[]> {
     const { streams, checkpoints } = this.#options;
     const needed = new Map<number, number>();
     for await (const { key, value } of checkpoints.list(ALL_KEYS)) {
-      if (value !== undefined) needed.set(partitionOfKey(key), neededFrom(decodeJson(value)));
+      if (value === undefined) continue;
+      const checkpoint = decodeJson<MaybeWithSnapshot>(value);
+      needed.set(partitionOfKey(key), full ? checkpoint.sequence : neededFrom(checkpoint));
     }
     return eachOf(this.#partitions, async (partition) => {
       const done = needed.get(partition) ?? 0;
@@ -164,11 +169,10 @@ export function planTrim(
   return { below, silent: silent.map(({ partition }) => partition) };
 }
 
-/** With a snapshot, a new owner reads the log from there. */
-function neededFrom({
-  sequence,
-  snapshot,
-}: Pick<Checkpoint, "sequence"> & { snapshot?: { sequence: number } }): number {
+type MaybeWithSnapshot = Pick<Checkpoint, "sequence"> & { snapshot?: { sequence: number } };
+
+/** With a snapshot a new owner reads the log from there, and without that part loads from the buckets. */
+function neededFrom({ sequence, snapshot }: MaybeWithSnapshot): number {
   return Math.min(sequence, snapshot?.sequence ?? sequence);
 }
 

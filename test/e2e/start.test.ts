@@ -10,6 +10,9 @@ import { loginJson } from "../support/json-client.ts";
 import { testNats } from "../support/nats.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
+/** Several starts, one after the other, on a machine that does other things too. */
+const LONG = { timeout: 120_000 };
+
 async function readyAll(gateway: GatewayProcess): Promise<string> {
   const url = await gateway.address("control", "http");
   await ready(url);
@@ -26,35 +29,43 @@ async function natsPid(dataDir: string): Promise<number> {
   return (JSON.parse(record) as { pid: number }).pid;
 }
 
-test("a second gateway on a folder in use ends with a clear error, and one after it starts", async () => {
-  await using folder = await tempFolder();
-  const env = { HOLDFAST_DATA_DIR: folder.path };
-  {
-    await using first = await startGateway("all", env);
-    await readyAll(first);
-    await using second = await startGateway("all", env);
-    await expect(second.address("control", "http")).rejects.toThrow(
-      `the data folder ${folder.path} is in use by another gateway`,
-    );
-  }
-  await using third = await startGateway("all", env);
-  using _ = (await login(await readyAll(third), "d1")).client;
-});
+test(
+  "a second gateway on a folder in use ends with a clear error, and one after it starts",
+  LONG,
+  async () => {
+    await using folder = await tempFolder();
+    const env = { HOLDFAST_DATA_DIR: folder.path };
+    {
+      await using first = await startGateway("all", env);
+      await readyAll(first);
+      await using second = await startGateway("all", env);
+      await expect(second.address("control", "http")).rejects.toThrow(
+        `the data folder ${folder.path} is in use by another gateway`,
+      );
+    }
+    await using third = await startGateway("all", env);
+    using _ = (await login(await readyAll(third), "d1")).client;
+  },
+);
 
-test("a gateway that was killed leaves no nats-server behind, and another starts on its folder", async () => {
-  await using folder = await tempFolder();
-  const env = { HOLDFAST_DATA_DIR: folder.path };
-  await using killed = await startGateway("all", env);
-  await readyAll(killed);
-  const pid = await natsPid(folder.path);
-  expect(await recordOf(pid)).toBeDefined();
+test(
+  "a gateway that was killed leaves no nats-server behind, and another starts on its folder",
+  LONG,
+  async () => {
+    await using folder = await tempFolder();
+    const env = { HOLDFAST_DATA_DIR: folder.path };
+    await using killed = await startGateway("all", env);
+    await readyAll(killed);
+    const pid = await natsPid(folder.path);
+    expect(await recordOf(pid)).toBeDefined();
 
-  await killed.stop("SIGKILL");
-  await eventually("its nats-server is gone", async () => (await recordOf(pid)) === undefined);
+    await killed.stop("SIGKILL");
+    await eventually("its nats-server is gone", async () => (await recordOf(pid)) === undefined);
 
-  await using next = await startGateway("all", env);
-  using _ = (await login(await readyAll(next), "d1")).client;
-});
+    await using next = await startGateway("all", env);
+    using _ = (await login(await readyAll(next), "d1")).client;
+  },
+);
 
 test("a gateway that is asked to stop says goodbye to its clients and takes its nats-server along", async () => {
   await using folder = await tempFolder();
@@ -71,6 +82,7 @@ test("a gateway that is asked to stop says goodbye to its clients and takes its 
 
 test.each(["/proc/holdfast", "/proc/holdfast/data"])(
   "a data folder %s that cannot be is a clear error, at once",
+  LONG,
   async (path) => {
     await using gateway = await startGateway("all", { HOLDFAST_DATA_DIR: path });
     await expect(gateway.address("control", "http")).rejects.toThrow(
@@ -80,7 +92,7 @@ test.each(["/proc/holdfast", "/proc/holdfast/data"])(
   },
 );
 
-test("a gateway that is asked to stop while it waits for its nats-server ends", async () => {
+test("a gateway that is asked to stop while it waits for its nats-server ends", LONG, async () => {
   await using folder = await tempFolder();
   const binary = join(folder.path, "nats-server");
   const script =

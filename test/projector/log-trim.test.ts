@@ -70,11 +70,16 @@ async function store(subject: string, count: number, bytes = 1_000): Promise<num
 }
 
 /** As the owner of the partition moves it. */
-async function checkpoint(partition: number, sequence: number): Promise<void> {
+async function checkpoint(
+  partition: number,
+  sequence: number,
+  snapshot?: { sequence: number },
+): Promise<void> {
   const bucket = new NatsBucket(connection, "hf_checkpoint");
   const key = String(partition);
   const before = await bucket.get(key);
-  const value: Checkpoint = { sequence, read: sequence, owner: "p", numbers: {}, dead: {} };
+  const checkpoint: Checkpoint = { sequence, read: sequence, owner: "p", numbers: {}, dead: {} };
+  const value = snapshot === undefined ? checkpoint : { ...checkpoint, snapshot };
   const { kind } = await new Promise<{ kind: string }>((done) =>
     bucket.put(key, encodeJson(value), before?.revision ?? 0, done),
   );
@@ -128,6 +133,19 @@ describe("a log that is more than half full", () => {
     await checkpoint(1, await reader.lastSequence(1));
 
     expect(await trim.round()).toBeGreaterThan(1_000);
+    expect((await log()).first_seq).toBe(last);
+  });
+
+  test("keeps what follows a snapshot, unless it is nearly full", async () => {
+    const snapshot = { sequence: await store(accepted(0), 100) };
+    const last = await store(accepted(0), 1_200);
+    await checkpoint(0, last, snapshot);
+    await checkpoint(1, last);
+    await trim.round();
+    expect((await log()).first_seq).toBe(snapshot.sequence);
+
+    await store(accepted(0), 400);
+    await trim.round();
     expect((await log()).first_seq).toBe(last);
   });
 

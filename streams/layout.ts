@@ -158,13 +158,12 @@ export const DUPLICATE_WINDOW_MS = 5 * MINUTE;
 /** What became of a message can be asked for so long after it is over. */
 export const RECEIPT_KEPT_MS = HOUR;
 /**
- * Bounds that the receipts of a constant 5,000 messages a second stay below in that time: about 80 bytes
- * each on their pages, and 4 in the index. Above that the oldest go.
+ * What the receipts of a constant 5,000 messages a second come to in that time: about 80 bytes each on
+ * their pages, and 4 in the index. With less room the oldest go sooner.
  */
 export const RECEIPT_PAGE_BYTES = 2 * 1024 * 1024 * 1024;
 export const RECEIPT_INDEX_BYTES = 256 * 1024 * 1024;
-/** What both together may hold where nobody said. */
-const RECEIPT_BYTES = RECEIPT_PAGE_BYTES + RECEIPT_INDEX_BYTES;
+const RECEIPT_INDEX_SHARE = RECEIPT_INDEX_BYTES / (RECEIPT_PAGE_BYTES + RECEIPT_INDEX_BYTES);
 
 /** The stream that carries a partition. */
 export function logStream(partition: number, logStreams: number): string {
@@ -174,10 +173,10 @@ export function logStream(partition: number, logStreams: number): string {
 export function streams(options: LayoutOptions): StreamSpec[] {
   const { partitions, logStreams, replicas, logMaxBytes } = options;
   const { mailMaxBytes, uplinkMaxBytes, stateMaxBytes, roomMaxBytes, receiptMaxBytes } = options;
-  const receiptIndexBytes = Math.floor(
-    (receiptMaxBytes ?? RECEIPT_BYTES) * (RECEIPT_INDEX_BYTES / RECEIPT_BYTES),
-  );
-  const receiptPageBytes = (receiptMaxBytes ?? RECEIPT_BYTES) - receiptIndexBytes;
+  const receiptIndexBytes =
+    receiptMaxBytes === undefined ? UNBOUNDED : Math.ceil(receiptMaxBytes * RECEIPT_INDEX_SHARE);
+  const receiptPageBytes =
+    receiptMaxBytes === undefined ? UNBOUNDED : receiptMaxBytes - receiptIndexBytes;
   const logs = Array.from({ length: logStreams }, (_, s): StreamSpec => {
     const own = Array.from({ length: partitions }, (_, p) => p).filter((p) => p % logStreams === s);
     return {

@@ -26,7 +26,13 @@ const FORGET_ORDERS_EVERY = 60;
 const FORGET_AT_ONCE = 1_000;
 
 /** Why an owner stopped without being asked to. */
-export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
+export type OwnerFailure =
+  | WriteFailure
+  /** What comes after the checkpoint is not all there: it was cut, or made anew. */
+  | "log-lost"
+  /** The log has lost its end and grown again: its newest sequences mean other records now. */
+  | "log-replaced"
+  | "unavailable";
 
 export interface PartitionOwnerOptions
   extends Omit<PartitionWritesOptions, "failed" | "room" | "position" | "routeOf"> {
@@ -36,6 +42,8 @@ export interface PartitionOwnerOptions
   messages: Messages;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
+  /** The sequences that routes were stored with mean other records now. */
+  otherLog: boolean;
   snapshotLimits?: SnapshotLimits;
   /** It has stopped and dropped its state. */
   failed(why: OwnerFailure): void;
@@ -229,7 +237,7 @@ export class PartitionOwner {
     await this.#options.slices.run(this.#noteWhoLeft(table));
     const isWhole = await this.#delivery.load(checkpoint.value);
     if (this.#hasStopped()) return;
-    if (!isWhole) return this.#fail("log-lost");
+    if (!isWhole) return this.#fail("log-replaced");
     this.#stage = "catching-up";
     this.#read(stored.last);
   }

@@ -55,6 +55,8 @@ export interface LoadOptions {
   snapshots: SnapshotStore;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
+  /** The sequences that routes were stored with mean other records now. */
+  otherLog: boolean;
   /** Whether this projector still owned the partition at some moment after the call. */
   confirmed(): Promise<boolean>;
 }
@@ -114,9 +116,8 @@ async function fromRoutes(
   }
   const last = await reader.lastSequence(partition);
   // A log that ends before what was made of it is another log: its sequences mean other records.
-  // So is one that was cut, or has lost its end and grown again.
-  const otherLog = last < newest || fromStart;
-  const readAfter = otherLog ? 0 : sequence;
+  const otherLog = last < newest || options.otherLog;
+  const readAfter = otherLog || fromStart ? 0 : sequence;
   // The numbers hold in any log, as the nodes go on counting.
   const progress: Progress = { sequence: readAfter, numbers, dead };
   const table = RouteTable.restore(progress, []);

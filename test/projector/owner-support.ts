@@ -149,6 +149,7 @@ export class Ground {
       },
       messages,
       fromStart: false,
+      otherLog: false,
       allowed: () => true,
       confirmed: async () => true,
       failed: (why) => this.failures.push(why),

@@ -28,17 +28,33 @@ function silentMailbox(): Mailbox & { asked: number } {
 /** An owner at work, and the end of the log that it reads. */
 async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
   const log: LogHandler[] = [];
+  /** Events on their way to the state stream. */
+  const told: (() => void)[] = [];
+  const reading = { paused: false };
   const messages = new MemoryMessages();
   const owner = new PartitionOwner({
     partition: 0,
     id: "p1",
     clock,
     log: quietLogger,
-    state: { append() {}, forget() {}, ready: true, backlog: 0 },
+    state: {
+      append: (_key, _subject, _payload, stored) => void told.push(() => stored(1, false)),
+      forget() {},
+      ready: true,
+      backlog: 0,
+    },
     reader: {
       read(_partition, _after, handler) {
         log.push(handler);
-        return { stop() {}, pause() {}, resume() {} };
+        return {
+          stop() {},
+          pause() {
+            reading.paused = true;
+          },
+          resume() {
+            reading.paused = false;
+          },
+        };
       },
       lastSequence: async () => 0,
       holds: async () => true,
@@ -66,7 +82,7 @@ async function startOwner(mailbox: Mailbox, clock: VirtualClock) {
   });
   await owner.start();
   expect(owner.live).toBe(true);
-  return { owner, log: log[0]! };
+  return { owner, log: log[0]!, reading, told };
 }
 
 /** A must-arrive message for a device that is not connected. */
@@ -97,4 +113,26 @@ test("an owner that loses its lease while it waits for the mailbox to hand over 
   const closed = owner.close();
   owner.abandon();
   await closed;
+});
+
+/** A device that comes online. */
+function connectedRecord(number: number): Uint8Array {
+  const connection = { id: `n-1.${number}`, app: "demo", device: `d${number}`, openedAtMs: 1n };
+  const body = { case: "connected", value: { connection } } as const;
+  return toBinary(RecordSchema, create(RecordSchema, { atMs: 1n, number: BigInt(number), body }));
+}
+
+test("an owner whose events are not stored takes no more records, until they are", async () => {
+  const clock = new VirtualClock();
+  const { owner, log, reading, told } = await startOwner(silentMailbox(), clock);
+  let number = 0;
+  while (!reading.paused && number < 100_000) {
+    number += 1;
+    log.record(number, connectedRecord(number), clock.now());
+  }
+  expect(number).toBeLessThan(10_000);
+  expect(told).toHaveLength(number);
+  for (const stored of told) stored();
+  expect(reading.paused).toBe(false);
+  owner.abandon();
 });

@@ -36,7 +36,11 @@ export class MemoryLog implements LogReader {
   read(_partition: number, after: number, handler: LogHandler): Reading {
     this.#readers.set(handler, after);
     queueMicrotask(() => this.#deliver());
-    return { stop: () => this.#readers.delete(handler), pause() {}, resume() {} };
+    return {
+      stop: () => this.#readers.delete(handler),
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+    };
   }
 
   async lastSequence(): Promise<number> {
@@ -46,6 +50,10 @@ export class MemoryLog implements LogReader {
 
   async holds(): Promise<boolean> {
     return true;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
   }
 
   pause(): void {

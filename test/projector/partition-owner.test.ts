@@ -136,3 +136,26 @@ test("an owner says how long its log has waited for it", async () => {
   await ground.pass(5_000);
   expect(owner.lagMs).toBe(0);
 });
+
+test("an owner whose events are not stored takes no more records, until they are", async () => {
+  const ground = new Ground();
+  const told: (() => void)[] = [];
+  const owner = await ground.started("p1", {
+    state: {
+      append: (_key, _subject, _payload, stored) => void told.push(() => stored(1, false)),
+      forget() {},
+      ready: true,
+      backlog: 0,
+    },
+  });
+  let number = 0;
+  while (!ground.log.paused && number < 100_000) {
+    number += 1;
+    ground.log.connected({ id: `n-1.${number}`, device: `d${number}` });
+  }
+  expect(number).toBeLessThan(10_000);
+  expect(told).toHaveLength(number);
+  for (const stored of told) stored();
+  expect(ground.log.paused).toBe(false);
+  owner.abandon();
+});

@@ -13,17 +13,15 @@ import type { Clock, Timer } from "../../clock/clock.ts";
 import type { Logger } from "../../observe/logger.ts";
 import { KeyWriter, type Permission, type WriteFailure } from "../key-writer.ts";
 import { DeliveryFold } from "./delivery-fold.ts";
-import type { DeliveryEffect, Loaded } from "./effects.ts";
+import type { DeliveryEffect } from "./effects.ts";
 import { HandledMarks } from "./handled-marks.ts";
-import type { AckedUnread, Inbox } from "./inbox.ts";
 import { LogLifts, loadLifts } from "./log-lifts.ts";
+import { findMail, purgeMail } from "./mail-work.ts";
 import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
 import type { ConnectionOf, DeliveryCounters, DeliveryLimits } from "./state.ts";
 
 const TICK_MS = 100;
 const MARKS_WINDOW = 64;
-/** How many of the messages that were acknowledged without having been read are read at once for their receipts. */
-export const RECEIPTS_AT_ONCE = 64;
 /** How long a handover waits for what is on its way to the mailbox. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
@@ -303,11 +301,11 @@ export class PartitionDelivery implements SendObserver {
   }
 
   async #load(effect: DeliveryEffect & { kind: "load" }): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, stores } = this.#options;
     const { inbox, entries } = effect;
     this.#underWay += 1;
     try {
-      const found = await this.#find(effect);
+      const found = await findMail(effect, stores, this.#handled);
       this.#answered(() => this.#fold.loaded(inbox, entries, found, clock.now()));
     } catch (reason) {
       this.#warn(reason);
@@ -315,42 +313,15 @@ export class PartitionDelivery implements SendObserver {
     }
   }
 
-  async #find({ inbox, entries, ...effect }: DeliveryEffect & { kind: "load" }): Promise<Loaded> {
-    const { app, device } = inbox;
-    const places = entries.map(({ mailedAs }) => mailedAs);
-    const [mails, handled] = await Promise.all([
-      this.#options.stores.mailbox.load(app, device, places),
-      effect.handled ? this.#handled.of(app, device) : 0,
-    ]);
-    return { mails, handled };
-  }
-
   async #purge({ inbox, purge }: DeliveryEffect & { kind: "purge" }): Promise<void> {
     const { stores, clock } = this.#options;
-    const { app, device } = inbox;
-    const { handled, acked, places } = purge;
     this.#underWay += 1;
     try {
-      if (handled > 0) await this.#handled.raise(app, device, handled);
-      for (const unread of acked) await this.#tellOf(inbox, unread);
-      await stores.mailbox.purge(app, device, places);
+      await purgeMail(inbox, purge, stores, this.#handled);
       this.#answered(() => this.#fold.purged(inbox, clock.now()));
     } catch (reason) {
       this.#warn(reason);
       this.#answered(() => this.#fold.notPurged(inbox, clock.now()));
-    }
-  }
-
-  /** Writes the receipts of mail that was acknowledged to an earlier owner. */
-  async #tellOf({ app, device }: Inbox, { places, step }: AckedUnread): Promise<void> {
-    const { mailbox, receipts } = this.#options.stores;
-    for (let from = 0; from < places.length; from += RECEIPTS_AT_ONCE) {
-      const some = places.slice(from, from + RECEIPTS_AT_ONCE);
-      for (const mail of (await mailbox.load(app, device, some)).values()) {
-        const { sequence, messageId, business, expiresAtMs } = mail;
-        const steps = [step];
-        receipts.write({ app, device, messageId, business, sequence, expiresAtMs, steps });
-      }
     }
   }
 

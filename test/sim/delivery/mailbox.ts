@@ -1,5 +1,5 @@
 import type { Mail, Mailbox, MailHeader, PutMail } from "../../../internal/bus/contract.ts";
-import { RECEIPTS_AT_ONCE } from "../../../internal/projector/delivery/partition-delivery.ts";
+import { RECEIPTS_AT_ONCE } from "../../../internal/projector/delivery/mail-work.ts";
 import { HoldfastError } from "../../../internal/status/errors.ts";
 import { decodeJson, encodeJson } from "../../../streams/records.ts";
 import { type Answer, WindowAppender } from "../../support/window-appender.ts";

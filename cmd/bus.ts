@@ -2,7 +2,7 @@
 import { NatsAppender } from "../internal/bus/appender.ts";
 import { NatsBucket } from "../internal/bus/bucket.ts";
 import { type Connection, connect } from "../internal/bus/connect.ts";
-import type { Appender, Bucket } from "../internal/bus/contract.ts";
+import type { Bucket } from "../internal/bus/contract.ts";
 import { readDeployment } from "../internal/bus/deployment.ts";
 import { reconcile } from "../internal/bus/reconcile.ts";
 import { bytesText, planDeployment } from "../internal/bus/store-room.ts";
@@ -21,7 +21,7 @@ export interface Bus extends AsyncDisposable {
   readonly deployment: Deployment;
   bucket(name: BucketName): Bucket;
   /** `what` is named when JetStream does not take its messages. */
-  appender(what: string): Appender;
+  appender(what: string): NatsAppender;
   /** Another connection to the same NATS, closed together with this one. */
   another(name: string): Promise<Connection>;
 }

@@ -23,7 +23,7 @@ const ROLES: Record<string, { load: () => Promise<Role>; help: string }> = {
     help: "every role in one process, with an embedded nats-server unless one is named",
   },
   access: {
-    load: async () => (await import("./access/main.ts")).runAccess,
+    load: async () => (await import("./access/main.ts")).runAccessAlone,
     help: "holds client connections",
   },
   projector: {

@@ -6,7 +6,8 @@ import {
   CHANNEL_LIVE_TEMPLATE,
   logPartitionFilter,
   MAIL_FILTER,
-  RECEIPT_FILTER,
+  RECEIPT_INDEX_FILTER,
+  RECEIPT_PAGE_FILTER,
   STATE_FILTER,
   UPLINK_FILTER,
 } from "./subjects.ts";
@@ -40,7 +41,7 @@ export interface ByteLimits {
   routeMaxBytes?: number;
   /** Bucket `hf_user`. */
   userMaxBytes?: number;
-  /** Each of the buckets `hf_room` and `hf_full`. */
+  /** Each of the buckets `hf_room` and `hf_mailbox`. */
   tableMaxBytes?: number;
 }
 
@@ -88,8 +89,6 @@ export interface StreamSpec {
   maxBytes: number;
   /** -1: no bound. */
   maxMessagesPerSubject: number;
-  /** Without: no bound. The oldest go. */
-  maxMessages?: number;
   /** A stream or subject that is full refuses messages, instead of dropping its oldest. */
   refuseWhenFull?: boolean;
   /** Messages may say how long they are kept. */
@@ -120,7 +119,7 @@ export type BucketName =
   | "hf_user"
   | "hf_room"
   | "hf_business"
-  | "hf_full"
+  | "hf_mailbox"
   | "hf_app"
   | "hf_key"
   | "hf_lease"
@@ -144,6 +143,7 @@ export const UPLINK_STREAM = "HF_UPLINK";
 export const STATE_STREAM = "HF_STATE";
 export const MAIL_STREAM = "HF_MAIL";
 export const RECEIPT_STREAM = "HF_RECEIPT";
+export const RECEIPT_INDEX_STREAM = "HF_RECEIPT_INDEX";
 
 /** The longest that a must-arrive message may wait for its device. */
 export const MAX_TTL_MS = 7 * DAY;
@@ -157,8 +157,14 @@ export const MAILBOX_MESSAGES = 10_000;
 export const DUPLICATE_WINDOW_MS = 5 * MINUTE;
 /** What became of a message can be asked for so long after it is over. */
 export const RECEIPT_KEPT_MS = HOUR;
-/** Each receipt's subject costs the server memory, about 200 bytes, so there is a bound to their number. */
-const RECEIPTS_KEPT = 1_000_000;
+/**
+ * Bounds that the receipts of a constant 5,000 messages a second stay below in that time: about 80 bytes
+ * each on their pages, and 4 in the index. Above that the oldest go.
+ */
+export const RECEIPT_PAGE_BYTES = 2 * 1024 * 1024 * 1024;
+export const RECEIPT_INDEX_BYTES = 256 * 1024 * 1024;
+/** What both together may hold where nobody said. */
+const RECEIPT_BYTES = RECEIPT_PAGE_BYTES + RECEIPT_INDEX_BYTES;
 
 /** The stream that carries a partition. */
 export function logStream(partition: number, logStreams: number): string {
@@ -168,6 +174,10 @@ export function logStream(partition: number, logStreams: number): string {
 export function streams(options: LayoutOptions): StreamSpec[] {
   const { partitions, logStreams, replicas, logMaxBytes } = options;
   const { mailMaxBytes, uplinkMaxBytes, stateMaxBytes, roomMaxBytes, receiptMaxBytes } = options;
+  const receiptIndexBytes = Math.floor(
+    (receiptMaxBytes ?? RECEIPT_BYTES) * (RECEIPT_INDEX_BYTES / RECEIPT_BYTES),
+  );
+  const receiptPageBytes = (receiptMaxBytes ?? RECEIPT_BYTES) - receiptIndexBytes;
   const logs = Array.from({ length: logStreams }, (_, s): StreamSpec => {
     const own = Array.from({ length: partitions }, (_, p) => p).filter((p) => p % logStreams === s);
     return {
@@ -209,11 +219,19 @@ export function streams(options: LayoutOptions): StreamSpec[] {
     },
     {
       name: RECEIPT_STREAM,
-      subjects: [RECEIPT_FILTER],
+      subjects: [RECEIPT_PAGE_FILTER],
       maxAgeMs: MAX_TTL_MS + RECEIPT_KEPT_MS,
-      maxBytes: receiptMaxBytes ?? UNBOUNDED,
-      maxMessages: RECEIPTS_KEPT,
-      maxMessagesPerSubject: 16,
+      maxBytes: receiptPageBytes,
+      maxMessagesPerSubject: -1,
+      messageTtl: true,
+      replicas,
+    },
+    {
+      name: RECEIPT_INDEX_STREAM,
+      subjects: [RECEIPT_INDEX_FILTER],
+      maxAgeMs: MAX_TTL_MS + RECEIPT_KEPT_MS,
+      maxBytes: receiptIndexBytes,
+      maxMessagesPerSubject: -1,
       messageTtl: true,
       replicas,
     },
@@ -248,7 +266,7 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_user", ttlMs: ROUTE_TTL_MS, maxBytes: userMaxBytes ?? maxBytes, replicas },
     { name: "hf_room", ttlMs: forever, maxBytes: table, replicas },
     { name: "hf_business", ttlMs: forever, maxBytes, replicas },
-    { name: "hf_full", ttlMs: MAX_TTL_MS, maxBytes: table, replicas },
+    { name: "hf_mailbox", ttlMs: MAX_TTL_MS, maxBytes: table, replicas },
     { name: "hf_app", ttlMs: forever, maxBytes, replicas },
     { name: "hf_key", ttlMs: forever, maxBytes, replicas },
     { name: "hf_lease", ttlMs: forever, maxBytes, replicas },

@@ -95,6 +95,8 @@ export interface Checkpoint {
    * again. What the records up to here did to routes is told and in the buckets.
    */
   read: number;
+  /** The newest record that was read: if another one stands there, the log has lost its end. */
+  newest?: ReadRecord;
   owner: string;
   /** The number of the newest record of each incarnation. */
   numbers: Record<string, number>;
@@ -111,6 +113,14 @@ export interface SnapshotRef {
   /** The log sequence of the newest record in it. */
   sequence: number;
   chunks: number;
+}
+
+/** A record of the log that an owner has read. */
+export interface ReadRecord {
+  sequence: number;
+  /** When the broker stored it, and when the owner read it, Unix ms by the clock of each. */
+  storedAtMs: number;
+  readAtMs: number;
 }
 
 /** `hf_room`: what is known of a room besides its members. */
@@ -168,9 +178,25 @@ export interface ReceiptStep {
   reason?: string;
 }
 
-/** `hf_full`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
+/** `hf_mailbox`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
 export interface MailboxMark {
   full: boolean;
+}
+
+/** `hf_mailbox`: up to which delivery a device has handled its mail. Written by the partition's owner. */
+export interface HandledMark {
+  handled: number;
+}
+
+/**
+ * `hf_mailbox`, a list of these: of a partition whose log has lost its end, by how much the deliveries
+ * of records that the broker stored after this time (Unix ms) lie above their log sequences.
+ */
+export interface LogLift {
+  afterMs: number;
+  by: number;
+  /** When this was found, Unix ms. */
+  foundAtMs: number;
 }
 
 /** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */

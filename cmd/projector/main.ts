@@ -1,3 +1,4 @@
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { NatsLogReader } from "../../internal/bus/log-reader.ts";
 import { NatsMailbox } from "../../internal/bus/mailbox.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
@@ -34,7 +35,7 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
       clock: systemClock,
       log: context.log,
       appender: bus.appender("the log"),
-      state,
+      state: new LinedAppender(state),
       held: [state, mail],
       reader: new NatsLogReader(connection, deployment.logStreams),
       buckets: {
@@ -49,8 +50,8 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
           appender: mail,
           partitions: deployment.partitions,
         }),
-        receipts: new NatsReceipts(connection, bus.appender("receipts")),
-        full: bus.bucket("hf_full"),
+        receipts: started.use(new NatsReceipts(connection, bus.appender("receipts"))),
+        marks: bus.bucket("hf_mailbox"),
       },
       messages: new NatsMessages(connection),
       link: connection.link,

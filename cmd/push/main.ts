@@ -1,4 +1,5 @@
 import { Apps } from "../../internal/auth/apps.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { NatsStreams } from "../../internal/bus/streams.ts";
@@ -36,10 +37,10 @@ export async function runPush(parent: RoleContext): Promise<RunningApi> {
       businesses: bus.bucket("hf_business"),
     },
     roomAppender: bus.appender("room messages"),
-    logAppender: bus.appender("must-arrive messages"),
-    receipts: new NatsReceipts(bus.connection, bus.appender("receipts")),
+    logAppender: new LinedAppender(bus.appender("must-arrive messages")),
+    receipts: started.use(new NatsReceipts(bus.connection, bus.appender("receipts"))),
     mailboxes: started.use(
-      await FullMailboxes.follow(bus.bucket("hf_full"), bus.deployment.partitions),
+      await FullMailboxes.follow(bus.bucket("hf_mailbox"), bus.deployment.partitions),
     ),
     leases: started.use(await Leases.follow(bus.bucket("hf_lease"))),
     headroom: new Headroom(

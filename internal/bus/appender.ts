@@ -56,6 +56,9 @@ interface Message {
   readonly refused: AppendOptions["refused"];
   readonly refuseWhenFull: boolean;
   readonly first: First | undefined;
+  /** When it was appended, in monotonic ms. */
+  readonly atMs: number;
+  readonly owner: object | undefined;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
   duplicate: boolean;
@@ -118,13 +121,19 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     return this.#window.backlog;
   }
 
+  get oldestAgeMs(): number {
+    const { oldest } = this.#window;
+    return oldest === undefined ? 0 : this.#clock.monotonic() - oldest.atMs;
+  }
+
   append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    const { refuseWhenFull = false } = options ?? {};
-    const asked = { stored, refused, refuseWhenFull, first: undefined };
-    this.#add({ ...UNSENT, subject, payload, size, headers, ...asked });
+    const { refuseWhenFull = false, owner } = options ?? {};
+    const atMs = this.#clock.monotonic();
+    const asked = { stored, refused, refuseWhenFull, owner, first: undefined };
+    this.#add({ ...UNSENT, atMs, subject, payload, size, headers, ...asked });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -135,6 +144,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     condition.set(APPEND_ID_HEADER, id);
     this.#add({
       ...UNSENT,
+      atMs: this.#clock.monotonic(),
       subject,
       payload,
       size,
@@ -142,6 +152,7 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
       stored: undefined,
       refused: undefined,
       refuseWhenFull: false,
+      owner: undefined,
       first: { id, done },
     });
   }
@@ -157,6 +168,15 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   discard(): void {
     this.#window.discard();
+  }
+
+  /**
+   * Sends nothing (again) that was appended with this `owner`, and tells it nothing. What is on its way
+   * may still be stored.
+   */
+  forget(owner: object): void {
+    this.#window.forget((message) => message.owner === owner);
+    this.#send();
   }
 
   /** Ends it; what is not stored by now may never be. */

@@ -26,6 +26,8 @@ export interface Appender {
   readonly ready: boolean;
   /** Messages not yet stored. */
   readonly backlog: number;
+  /** For how long the oldest of them has been waiting, 0 when there is none. */
+  readonly oldestAgeMs: number;
   /** Sends nothing until `release`; appends are kept. */
   hold(): void;
   release(): void;
@@ -46,6 +48,30 @@ export interface AppendOptions {
   refused?: (why: HoldfastError) => void;
   /** A stream without room for it refuses it. Without, it is kept and tried again until there is room. */
   refuseWhenFull?: boolean;
+  /** Whose message it is, for `forget`. */
+  owner?: object;
+}
+
+/**
+ * Appends for many keys (devices) and owners (of partitions). Messages of one key are never in flight
+ * together: after a rejection, what was in flight behind it may be stored before it, and the stream
+ * drops the second copy that would put it right when messages carry a Nats-Msg-Id.
+ */
+export interface KeyedAppender {
+  /** In order for each key, as `Appender.append`. */
+  append(
+    key: string,
+    subject: string,
+    payload: Uint8Array,
+    stored: Stored,
+    options: AppendOptions & Required<Pick<AppendOptions, "refused">>,
+  ): void;
+  /** False while more waits than the bound. */
+  readonly ready: boolean;
+  /** Messages not yet stored. */
+  readonly backlog: number;
+  /** Nothing that was appended with this `owner` is sent (again), and it is told nothing. */
+  forget(owner: object): void;
 }
 
 /** Reads the log of one partition in order. */
@@ -55,18 +81,39 @@ export interface LogReader {
    * `lost` is called when order can no longer be given (the log was cut below `after`, the stream
    * was remade); nothing is delivered after it.
    */
-  read(partition: number, after: number, handler: LogHandler): Subscription;
+  read(partition: number, after: number, handler: LogHandler): Reading;
   /** The sequence of the newest record of the partition, 0 when there is none. */
   lastSequence(partition: number): Promise<number>;
+  /**
+   * False if the broker has lost this record, and its sequence with it: it is not given yet, or again.
+   * A record that was only deleted, as the oldest are, is not lost in this sense.
+   */
+  holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean>;
+}
+
+/** Which access nodes the log says are over. */
+export interface NodeDeaths {
+  /**
+   * Whether the log holds a record that says so in any partition. Asks the leaders, since a copy may
+   * be behind. Rejects when one does not answer.
+   */
+  isDead(incarnation: string): Promise<boolean>;
 }
 
 export interface LogHandler {
-  record(sequence: number, data: Uint8Array): void;
+  /** `storedAtMs`: when the broker stored it, Unix ms. */
+  record(sequence: number, data: Uint8Array, storedAtMs: number): void;
   lost(why: Error): void;
 }
 
 export interface Subscription {
   stop(): void;
+}
+
+export interface Reading extends Subscription {
+  /** Gives nothing until `resume`. The server stops sending when it has sent a bounded amount. */
+  pause(): void;
+  resume(): void;
 }
 
 /** A key-value bucket whose writes carry the revision they expect to replace. */
@@ -85,7 +132,7 @@ export interface Bucket {
   watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription>;
   /**
    * Writes if the newest revision of the key is `expected` (0: the key has never been written).
-   * Many may be in flight, but only one for a key.
+   * Many may be in flight, but of one writer only one for a key.
    */
   put(key: string, value: Uint8Array, expected: number, done: (outcome: PutOutcome) => void): void;
   delete(key: string, expected: number, done: (outcome: PutOutcome) => void): void;
@@ -155,10 +202,12 @@ export interface Past {
 /** Must-arrive messages that wait for their device. */
 export interface Mailbox {
   /**
-   * Stores a message in call order. One of the two is called: `stored` with its place, or `refused`
-   * because the device's mailbox is full (`exhausted`). Neither while JetStream takes nothing.
+   * Stores a message. One of the two is called: `stored` with its place, or `refused` because the
+   * device's mailbox is full (`exhausted`). Neither while JetStream takes nothing, or after `forget`.
    */
-  put(mail: Mail, stored: (mailedAs: number) => void, refused: (why: HoldfastError) => void): void;
+  put(mail: Mail, outcome: PutMail): void;
+  /** Sends nothing (again) of this owner. What is on its way may still be stored, however late. */
+  forget(owner: object): void;
   /** All of a partition, without the messages, in pages. Nobody may be writing to it. */
   list(partition: number): AsyncIterable<MailHeader[]>;
   /**
@@ -169,9 +218,19 @@ export interface Mailbox {
     app: string,
     device: string,
     places: readonly number[],
-  ): Promise<ReadonlyMap<number, Uint8Array>>;
-  /** Deletes what is at these places, if anything is. Rejects when nobody answers. */
-  purge(places: readonly number[]): Promise<void>;
+  ): Promise<ReadonlyMap<number, Omit<Mail, "app" | "device">>>;
+  /**
+   * Deletes what is at these places if it is the device's: a broker that has lost its newest messages
+   * gives their places to others. Rejects when nobody answers.
+   */
+  purge(app: string, device: string, places: readonly number[]): Promise<void>;
+}
+
+export interface PutMail {
+  /** Whose message it is, for `forget`. */
+  owner: object;
+  stored(mailedAs: number): void;
+  refused(why: HoldfastError): void;
 }
 
 /** What the mailbox says of a message besides the message. */
@@ -188,9 +247,11 @@ export interface MailHeader {
   expiresAtMs: number;
   /** Its sequence in the mail stream. */
   mailedAs: number;
+  /** The length of the message. */
+  bytes: number;
 }
 
-export interface Mail extends Omit<MailHeader, "mailedAs"> {
+export interface Mail extends Omit<MailHeader, "mailedAs" | "bytes"> {
   /** Encoded holdfast.wire.v1.Message. */
   message: Uint8Array;
 }

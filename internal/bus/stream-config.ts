@@ -53,7 +53,6 @@ export function streamConfig(spec: StreamSpec): WantedConfig {
     ...(spec.messageTtl && { allow_msg_ttl: true }),
     ...(spec.duplicateWindowMs && { duplicate_window: nanos(spec.duplicateWindowMs) }),
     max_age: nanos(spec.maxAgeMs),
-    max_msgs: spec.maxMessages ?? -1,
     max_bytes: spec.maxBytes,
     max_msgs_per_subject: spec.maxMessagesPerSubject,
     num_replicas: spec.replicas,

@@ -1,72 +1,60 @@
-import type { Clock } from "./clock.ts";
+import type { Clock, Timer } from "./clock.ts";
 
-/** How long one turn may take, in ms: others that share the event loop wait for it. */
-const BUDGET_MS = 10;
-/** What takes no longer is done at once. */
-const SHORT_MS = 1;
+/** A turn that takes longer delays every frame, acknowledgement and heartbeat behind it. */
+const SLICE_MS = 5;
+/** How often a pass that is held to a rate goes on. */
+const PACE_MS = 50;
 
-interface Task {
-  readonly steps: Iterator<unknown>;
-  readonly done: () => void;
-  readonly failed: (reason: unknown) => void;
+export interface SliceOptions {
+  clock: Clock;
+  /** The work of one turn, in milliseconds. */
+  sliceMs?: number | undefined;
+  /** No more items a second than this. Without: as many as there are. */
+  perSecond?: number | undefined;
+  /** The last item is done. */
+  done?: () => void;
 }
 
 /**
- * Long work in short turns. All that one process has of it shares the turns, step by step, so that
- * sixteen long tasks hold up the event loop no longer than one.
+ * Does the work for each item, a slice in this turn and the rest in later ones, so that a pass over
+ * everything that a node holds never takes a turn longer than a few milliseconds. The items may come
+ * and go meanwhile, as their iterator allows it. Cancelling stops it where it is.
  */
-export class Slices {
-  readonly #clock: Pick<Clock, "monotonic" | "turnEnd">;
-  readonly #budgetMs: number;
-  #tasks: Task[] = [];
-  #planned = false;
+export function inSlices<T>(
+  items: Iterable<T>,
+  work: (item: T) => void,
+  options: SliceOptions,
+): Timer {
+  const { clock, sliceMs = SLICE_MS, perSecond = Number.POSITIVE_INFINITY, done } = options;
+  const iterator = items[Symbol.iterator]();
+  const startedAt = clock.monotonic();
+  let finished = 0;
+  let cancelled = false;
+  let timer: Timer | undefined;
 
-  constructor(clock: Pick<Clock, "monotonic" | "turnEnd">, budgetMs = BUDGET_MS) {
-    this.#clock = clock;
-    this.#budgetMs = budgetMs;
-  }
-
-  /** Runs to the end of `steps`, each of them short. Rejects with what a step throws. */
-  run(steps: Iterator<unknown>): Promise<void> {
-    return new Promise((done, failed) => {
-      const task = { steps, done, failed };
-      const until = this.#clock.monotonic() + SHORT_MS;
-      while (step(task)) {
-        if (this.#clock.monotonic() < until) continue;
-        this.#tasks.push(task);
-        this.#plan();
+  function turn(): void {
+    const began = clock.monotonic();
+    // The first ones at once, then as time allows.
+    const allowed = (perSecond * (began - startedAt + PACE_MS)) / 1_000;
+    while (finished < allowed) {
+      const next = iterator.next();
+      if (next.done === true) {
+        done?.();
         return;
       }
-    });
+      work(next.value);
+      finished += 1;
+      if (cancelled) return;
+      if (clock.monotonic() - began >= sliceMs) break;
+    }
+    timer = clock.after(finished < allowed ? 0 : PACE_MS, turn);
   }
 
-  #plan(): void {
-    if (this.#planned || this.#tasks.length === 0) return;
-    this.#planned = true;
-    this.#clock.turnEnd(() => {
-      this.#planned = false;
-      this.#turn();
-      this.#plan();
-    });
-  }
-
-  #turn(): void {
-    const until = this.#clock.monotonic() + this.#budgetMs;
-    do {
-      const task = this.#tasks.shift();
-      if (task === undefined) return;
-      if (step(task)) this.#tasks.push(task);
-    } while (this.#clock.monotonic() < until);
-  }
-}
-
-/** False at the end. */
-function step({ steps, done, failed }: Task): boolean {
-  try {
-    if (steps.next().done !== true) return true;
-    done();
-  } catch (reason) {
-    failed(reason);
-  }
-  return false;
+  turn();
+  return {
+    cancel() {
+      cancelled = true;
+      timer?.cancel();
+    },
+  };
 }

@@ -23,6 +23,7 @@ import type { Doorkeeper } from "../http/rpc.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { type AccessPoint, chooseAccessPoints } from "./access-points.ts";
+import { Turns } from "./turns.ts";
 
 /** How long a drain spreads the closing of connections when the order does not say. */
 const DRAIN_OVER_SECONDS = 60;
@@ -41,9 +42,10 @@ export interface ControlOptions {
 
 /** The control API on a Connect router. */
 export function controlRoutes(options: ControlOptions): (router: ConnectRouter) => void {
+  const turns = new Turns(options.clock, options.random);
   return (router) => {
     router.service(ControlService, {
-      admit: (request, context) => admit(options, request, context),
+      admit: (request, context) => admit({ ...options, turns }, request, context),
       drain: (request, context) => {
         mustBeOperator(options, context);
         const overMs = (request.overSeconds ?? DRAIN_OVER_SECONDS) * 1000;
@@ -74,14 +76,19 @@ export function controlDoorkeeper({
   };
 }
 
-async function admit(options: ControlOptions, request: AdmitRequest, context: HandlerContext) {
-  const { apps, issuer, nodes, clock, random, tokenSeconds } = options;
+async function admit(
+  options: ControlOptions & { turns: Turns },
+  request: AdmitRequest,
+  context: HandlerContext,
+) {
+  const { apps, issuer, nodes, clock, random, tokenSeconds, turns } = options;
   const { app, device, user = "", client } = request;
   const key = bearerOf(context.requestHeader);
   // A key that is given must be right, also where none is needed.
   if (key !== undefined || !apps.admitsAnyone(app)) apps.authorize(app, key);
 
-  const points = nodes.list().filter(takesConnections).flatMap(accessPointsOf);
+  const turn = turns.next(nodes.list().filter(takesConnections));
+  const points = turn.nodes.flatMap(accessPointsOf);
   if (points.length === 0) {
     throw new HoldfastError("unavailable", "no access node is live; try again in some seconds");
   }
@@ -90,6 +97,7 @@ async function admit(options: ControlOptions, request: AdmitRequest, context: Ha
     token: await issuer.issue({ app, device, user }, expiresAtMs),
     expiresAt: timestampFromMs(expiresAtMs),
     endpoints: chooseAccessPoints(points, client?.platform ?? "", random),
+    afterMs: turn.afterMs,
   });
 }
 

@@ -7,7 +7,7 @@ import type { Logger } from "../observe/logger.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import type { Hearing } from "./hearing.ts";
 
-/** A node that is silent for this long is dead. It suspends itself before that. */
+/** A node that is silent for this long is dead, and hears so from the log. */
 export const NODE_SILENCE_MS = 5_000;
 /** By then whatever there was to say about a silent node has been said. */
 const FORGET_MS = 60_000;

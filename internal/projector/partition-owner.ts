@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import type { LogReader, Messages, Subscription } from "../bus/contract.ts";
+import type { LogReader, Messages, Reading } from "../bus/contract.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { DeliveryFold } from "./delivery/delivery-fold.ts";
@@ -29,7 +29,7 @@ const FORGET_AT_ONCE = 1_000;
 export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
 
 export interface PartitionOwnerOptions
-  extends Omit<PartitionWritesOptions, "failed" | "position" | "routeOf"> {
+  extends Omit<PartitionWritesOptions, "failed" | "position" | "routeOf" | "room"> {
   log: Pick<Logger, "info" | "warn">;
   reader: LogReader;
   delivery: DeliveryShare;
@@ -63,6 +63,7 @@ export class PartitionOwner {
   readonly #lag: Lag;
   readonly #startedAt: number;
   #stage: Stage = "loading";
+  #liveSince: number | undefined;
   #table = new RouteTable();
   /** The newest record of the log that was read. */
   #position = 0;
@@ -71,8 +72,7 @@ export class PartitionOwner {
   /** What was found stored. */
   #begun: Pick<StoredPartition, "deliverAfter" | "doneUpTo"> = { deliverAfter: 0, doneUpTo: 0 };
   #waiting: { sequence: number; reached: () => void }[] = [];
-  #reading: Subscription | undefined;
-  #liveSince: number | undefined;
+  #reading: Reading | undefined;
   #ticks = 0;
   #closed: (() => void) | undefined;
 
@@ -96,6 +96,7 @@ export class PartitionOwner {
     this.#writes = new PartitionWrites({
       ...options,
       failed,
+      room: () => this.#reading?.resume(),
       position: () => this.#position,
       routeOf: (app, device) => this.#table.device(app, device)?.route,
     });
@@ -226,8 +227,9 @@ export class PartitionOwner {
     this.#writes.loaded(stored);
     this.#snapshots.loaded(snapshot);
     await this.#options.slices.run(this.#noteWhoLeft(table));
-    await this.#delivery.load(checkpoint.value.read);
+    const isWhole = await this.#delivery.load(checkpoint.value);
     if (this.#hasStopped()) return;
+    if (!isWhole) return this.#fail("log-lost");
     this.#stage = "catching-up";
     this.#read(stored.last);
   }
@@ -245,8 +247,8 @@ export class PartitionOwner {
   #read(last: number): void {
     const { partition, reader, log } = this.#options;
     const reading = reader.read(partition, this.#position, {
-      record: (sequence, data) => {
-        this.#record(sequence, data);
+      record: (sequence, data, storedAtMs) => {
+        this.#record(sequence, data, storedAtMs);
         if (this.#stage === "catching-up" && sequence >= last) this.#goLive();
       },
       lost: (why) => {
@@ -272,13 +274,15 @@ export class PartitionOwner {
     this.#orders.compare();
   }
 
-  #record(sequence: number, data: Uint8Array): void {
+  #record(sequence: number, data: Uint8Array, storedAtMs: number): void {
     if (this.#stage !== "catching-up" && this.#stage !== "live") return;
     this.#position = sequence;
     try {
       const record = fromBinary(RecordSchema, data);
       fold(this.#table, sequence, record, this.#effects);
-      if (sequence > this.#begun.deliverAfter) this.#delivery.record(sequence, record);
+      if (sequence > this.#begun.deliverAfter) {
+        this.#delivery.record(sequence, record, storedAtMs);
+      }
     } catch (err) {
       const { log, partition } = this.#options;
       log.warn({ partition, sequence, err }, "a log record cannot be read and is left out");
@@ -287,6 +291,8 @@ export class PartitionOwner {
     this.#lag.folded();
     this.#carryOut(sequence <= this.#begun.doneUpTo);
     if (this.#waiting.length > 0) this.#reached();
+    // A stream that takes no events holds this reader up, rather than costing memory for all of them.
+    if (this.#writes.crowded) this.#reading?.pause();
   }
 
   #whenAt(sequence: number, reached: () => void): void {
@@ -371,11 +377,17 @@ export class PartitionOwner {
   #moveCheckpoint(): void {
     const read = this.#position;
     const sequence = this.delivery.checkpoint(read);
-    const { newest } = this.#snapshots;
-    const progress = { ...this.#table.progress(), sequence, read };
-    const checkpoint = newest === undefined ? progress : { ...progress, snapshot: newest };
+    const { newest } = this.#delivery;
+    const { newest: snapshot } = this.#snapshots;
+    const checkpoint = {
+      ...this.#table.progress(),
+      sequence,
+      read,
+      ...(newest !== undefined && { newest }),
+      ...(snapshot !== undefined && { snapshot }),
+    };
     this.#writes.moveCheckpoint(checkpoint, () => {
-      this.#snapshots.named(newest?.generation ?? 0);
+      this.#snapshots.named(snapshot?.generation ?? 0);
       if (this.#stage !== "closing") return;
       if (this.#position === read) this.#closed?.();
       else this.#moveCheckpoint();

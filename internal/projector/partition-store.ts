@@ -2,7 +2,7 @@ import { type Checkpoint, decodeJson, encodeJson, type Route } from "../../strea
 import { partitionKey, routePartitionFilter } from "../../streams/subjects.ts";
 import type { Bucket, LogReader, PutOutcome } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
-import type { Slices } from "../clock/slices.ts";
+import type { SharedTurns } from "../clock/shared-turns.ts";
 import type { Logger } from "../observe/logger.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { type Progress, RouteTable } from "./fold/route-table.ts";
@@ -48,7 +48,7 @@ export interface LoadOptions {
   /** The new owner. */
   id: string;
   clock: Clock;
-  slices: Slices;
+  slices: SharedTurns;
   log: Pick<Logger, "warn">;
   buckets: Buckets;
   reader: LogReader;
@@ -114,8 +114,9 @@ async function fromRoutes(
   }
   const last = await reader.lastSequence(partition);
   // A log that ends before what was made of it is another log: its sequences mean other records.
-  const otherLog = last < newest;
-  const readAfter = otherLog || fromStart ? 0 : sequence;
+  // So is one that was cut, or has lost its end and grown again.
+  const otherLog = last < newest || fromStart;
+  const readAfter = otherLog ? 0 : sequence;
   // The numbers hold in any log, as the nodes go on counting.
   const progress: Progress = { sequence: readAfter, numbers, dead };
   const table = RouteTable.restore(progress, []);
@@ -128,7 +129,8 @@ async function fromRoutes(
         const { value: route } = one;
         if (route === undefined) continue;
         // The bucket goes on to speak for the others.
-        const wanted = route.online || route.sequence > readAfter || route.lastSeen > leftAfter;
+        const ahead = !otherLog && route.sequence > readAfter;
+        const wanted = route.online || ahead || route.lastSeen > leftAfter;
         if (!wanted) continue;
         if (otherLog) table.restoreRoute(route);
         else table.restoreStored(route);
@@ -143,7 +145,7 @@ async function fromRoutes(
     snapshot: undefined,
     readAfter,
     deliverAfter: readAfter,
-    doneUpTo: readAfter === sequence ? read : 0,
+    doneUpTo: otherLog ? 0 : read,
     last,
   };
 }

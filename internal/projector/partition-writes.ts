@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Checkpoint, decodeJson, encodeJson, type Route } from "../../streams/records.ts";
 import { partitionKey, routeKey } from "../../streams/subjects.ts";
-import type { Appender } from "../bus/contract.ts";
+import type { KeyedAppender } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
-import type { Slices } from "../clock/slices.ts";
+import type { SharedTurns } from "../clock/shared-turns.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import { stateEvents } from "./fold/state-events.ts";
 import { KeyWriter, type Permission, type Verdict, type WriteFailure } from "./key-writer.ts";
@@ -20,15 +20,17 @@ export interface PartitionWritesOptions extends Permission {
   /** The projector's id. */
   id: string;
   clock: Clock;
-  slices: Slices;
+  slices: SharedTurns;
   /** For stream HF_STATE, and nothing else. */
-  state: Appender;
+  state: KeyedAppender;
   buckets: Buckets;
   logEnd: LogEnd;
   /** The newest record of the log that was folded. */
   position(): number;
   /** What the table says. */
   routeOf(app: string, device: string): Route | undefined;
+  /** `crowded` is false again. */
+  room(): void;
   /** Nothing may be written any more. */
   failed(why: WriteFailure): void;
 }
@@ -52,7 +54,7 @@ export class PartitionWrites {
     const { id, state, buckets, clock, allowed, confirmed, failed } = options;
     const writing = { window: WRITE_WINDOW, clock, allowed, confirmed, failed };
     this.#options = options;
-    this.#state = new StateFeed(state);
+    this.#state = new StateFeed(state, () => options.room());
     this.#routes = new KeyWriter<Route>({
       ...writing,
       bucket: buckets.route,
@@ -78,6 +80,11 @@ export class PartitionWrites {
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
     return this.#state.backlog + this.#routes.backlog + this.#users.backlog;
+  }
+
+  /** True while so many events wait to be stored that no more records are to be taken. */
+  get crowded(): boolean {
+    return this.#state.crowded;
   }
 
   /** Whether the checkpoint is being moved. */

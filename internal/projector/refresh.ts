@@ -1,6 +1,6 @@
 import type { Route } from "../../streams/records.ts";
 import type { Clock } from "../clock/clock.ts";
-import type { Slices } from "../clock/slices.ts";
+import type { SharedTurns } from "../clock/shared-turns.ts";
 import type { Device, RouteTable } from "./fold/route-table.ts";
 
 /** Each online device has one of these slots of the day, in which it is written again. */
@@ -14,7 +14,7 @@ const AT_ONCE = 64;
 
 export interface RefreshOptions {
   clock: Clock;
-  slices: Slices;
+  slices: SharedTurns;
   /** Writes that wait. */
   backlog(): number;
   /** An online device is come by. `due`: it is its turn to be written again. */

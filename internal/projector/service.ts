@@ -1,13 +1,10 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import {
-  BeatAnswerSchema,
-  BeatSchema,
-  ProjectorBeatSchema,
-} from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { BeatSchema, ProjectorBeatSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { NODE_BEATS_FILTER, PROJECTOR_BEAT_SUBJECT } from "../../streams/subjects.ts";
 import type {
   Appender,
   Bucket,
+  KeyedAppender,
   Link,
   LogReader,
   Messages,
@@ -15,7 +12,7 @@ import type {
   Subscription,
 } from "../bus/contract.ts";
 import type { Clock, Timer } from "../clock/clock.ts";
-import { Slices } from "../clock/slices.ts";
+import { SharedTurns } from "../clock/shared-turns.ts";
 import type { Logger } from "../observe/logger.ts";
 import { assign } from "./assignment.ts";
 import { NodeSender } from "./delivery/node-sender.ts";
@@ -48,8 +45,8 @@ export interface ProjectorOptions {
   log: Pick<Logger, "info" | "warn">;
   /** For what the projector itself adds to the log, and nothing else: a stream that takes nothing holds up its appender. */
   appender: Appender;
-  /** For stream HF_STATE, and nothing else. */
-  state: Appender;
+  /** For stream HF_STATE, and nothing else: a stream that takes nothing holds up its appender. */
+  state: KeyedAppender;
   /** Send nothing while it is not known whether the partitions are still owned. */
   held: readonly Pick<Appender, "hold" | "release">[];
   reader: LogReader;
@@ -110,13 +107,14 @@ export class Projector {
       changed: (partition) => this.#recordChanged(partition),
     });
     const sender = new NodeSender(options.messages, options.log);
+    const stores = options.delivery;
     const shared = {
       ...options,
-      delivery: { stores: options.delivery, counters: this.counters, sender },
+      delivery: { stores, counters: this.counters, sender, lastRead: new Map() },
       records: this.#records,
       counters: this.ownership,
       logEnd: new LogEnd(options.reader),
-      slices: new Slices(clock),
+      slices: new SharedTurns(clock),
     };
     this.#seats = Array.from(
       { length: partitions },
@@ -336,13 +334,7 @@ export class Projector {
     else this.#members.heard(beat);
   }
 
-  /** Only an owner can tell whether a node is alive, so only owners answer. */
   #nodeBeat(message: Received): void {
-    const { incarnation } = fromBinary(BeatSchema, message.data);
-    this.#liveness.heard(incarnation);
-    const { owned } = this;
-    if (owned.length === 0) return;
-    const dead = owned.some(({ table }) => table.dead.has(incarnation));
-    message.respond(toBinary(BeatAnswerSchema, create(BeatAnswerSchema, { dead })));
+    this.#liveness.heard(fromBinary(BeatSchema, message.data).incarnation);
   }
 }

@@ -44,7 +44,7 @@ export interface PushOptions {
   /** To stream HF_ROOM. */
   roomAppender: Appender;
   /** To the log. */
-  logAppender: Appender;
+  logAppender: MustArriveOptions["appender"];
   receipts: Receipts;
   mailboxes: MustArriveOptions["mailboxes"];
   /** Who owns each partition. */

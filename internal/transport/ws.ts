@@ -4,9 +4,7 @@ import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ServerOptions, WebSocketServer } from "ws";
-import type { Wheel } from "../clock/wheel.ts";
-import { Acceptor, hostAndPort } from "./acceptor.ts";
-import type { Admission } from "./admission.ts";
+import { Acceptor, type Entrance, hostAndPort, sayGoodbye } from "./acceptor.ts";
 import { SocketDeadline } from "./deadline.ts";
 import type { Accept, Listener, ListenerOptions } from "./transport.ts";
 import { CONNECT_PATH, chooseSubprotocol, type Refusal, upgradeRefusal } from "./upgrade.ts";
@@ -26,11 +24,9 @@ declare module "node:net" {
   }
 }
 
-export interface WebSocketListenerOptions extends ListenerOptions {
+export interface WebSocketListenerOptions extends ListenerOptions, Entrance {
   /** Pages of which origins may connect; empty: of all. Clients that are not browsers send none. */
   origins: readonly string[];
-  admission: Admission;
-  wheel: Wheel;
 }
 
 export async function listenWebSocket(
@@ -71,8 +67,13 @@ export async function listenWebSocket(
     this[kOpening] = undefined;
   }
 
-  const acceptor = await Acceptor.listen(options, options.admission, (socket) => {
-    http.emit("connection", socket);
+  const acceptor = await Acceptor.listen(options, options, {
+    letIn: (socket) => void http.emit("connection", socket),
+    turnAway(socket, afterMs) {
+      // To say anything over TLS would cost the handshake.
+      if (tls !== undefined) socket.resetAndDestroy();
+      else sayGoodbye(socket, tooManyClients(afterMs), wheel);
+    },
   });
   const scheme = tls === undefined ? "ws" : "wss";
   return {
@@ -99,6 +100,18 @@ function upgradeOptions(
     closeTimeout: options.closeTimeoutMs,
     handleProtocols: (offered) => chooseSubprotocol(offered) ?? false,
   };
+}
+
+/** Sent before the request is read. Clients that are not browsers see it. */
+function tooManyClients(afterMs: number): string {
+  return [
+    "HTTP/1.1 503 Service Unavailable",
+    "connection: close",
+    `retry-after: ${Math.ceil(afterMs / 1_000)}`,
+    "content-length: 0",
+    "",
+    "",
+  ].join("\r\n");
 }
 
 const refuseRequest: RequestListener = (request, response) => {

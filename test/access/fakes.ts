@@ -35,6 +35,7 @@ export type LogEntry =
 export class FakeLog implements ConnectionLog {
   incarnation = "test-1";
   serving = true;
+  oldestAgeMs = 0;
   holding = false;
   readonly entries: LogEntry[] = [];
   readonly events: ConnectionLogEvents;
@@ -120,6 +121,7 @@ export const fakeVerifier: TokenVerifier = {
 export class FakeAppender implements Appender {
   ready = true;
   backlog = 0;
+  readonly oldestAgeMs = 0;
   holding = false;
   readonly appended: { subject: string; payload: Uint8Array }[] = [];
   #unstored: (() => void)[] = [];

@@ -7,7 +7,6 @@ import { runInNewContext } from "node:vm";
 import { create, toBinary } from "@bufbuild/protobuf";
 import type { Bucket, LogHandler } from "../../internal/bus/contract.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { FakeAppender } from "../access/fakes.ts";
 import { Ground } from "../projector/owner-support.ts";
 import { type EventBody, eventsOf } from "../support/log-events.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
@@ -53,7 +52,7 @@ function recordsOf(clock: VirtualClock, log: LogHandler) {
     sequence += 1;
     const about = { atMs: BigInt(clock.now()), number: BigInt(sequence), stored: BigInt(sequence) };
     const record = create(RecordSchema, { ...about, body: eventsOf(NODE, event) });
-    log.record(sequence, toBinary(RecordSchema, record));
+    log.record(sequence, toBinary(RecordSchema, record), clock.now());
   };
   return {
     connected(i: number, counter: number): void {
@@ -79,16 +78,20 @@ function recordsOf(clock: VirtualClock, log: LogHandler) {
 
 const ground = new Ground();
 const logs: LogHandler[] = [];
-const state = new FakeAppender();
-state.append = (_subject, _payload, stored) => stored?.(0, false);
 const owner = await ground.started("p1", {
-  state,
+  state: {
+    append: (...[, , , stored]) => stored?.(0, false),
+    forget() {},
+    ready: true,
+    backlog: 0,
+  },
   reader: {
     read(_partition, _after, handler) {
       logs.push(handler);
-      return { stop() {} };
+      return { stop() {}, pause() {}, resume() {} };
     },
     lastSequence: async () => 0,
+    holds: async () => true,
   },
   buckets: {
     route: forgetfulBucket(),

@@ -95,6 +95,35 @@ describe("the control API", () => {
     expect(new Set(endpoints.map(({ node }) => node))).toEqual(new Set(["good-1"]));
   });
 
+  it("sends clients where there is room, and gives them turns where there is none", async () => {
+    const overloaded = { retryAfterMs: 2_000, loginsPerSecond: 100 };
+    beat("full", overloaded);
+    beat("good");
+    const free = await admit({ app: "demo", device: "d" });
+    expect(new Set(free.endpoints.map(({ node }) => node))).toEqual(new Set(["good-1"]));
+    expect(free.afterMs ?? 0).toBe(0);
+
+    beat("good", overloaded);
+    const turns: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      turns.push((await admit({ app: "demo", device: "d" })).afterMs ?? 0);
+    }
+    // Behind those who wait at the nodes already, and a part of it is left to chance.
+    expect(Math.min(...turns)).toBeGreaterThan(1_400);
+    expect(new Set(turns).size).toBeGreaterThan(10);
+  });
+
+  it("counts the workers behind one address together", async () => {
+    const endpoints = [{ url: "ws://shared/connect", protocol: "websocket" }];
+    const shared = { endpoints, loginsPerSecond: 100 } as Partial<Beat>;
+    beat("w1", { ...shared, retryAfterMs: 2_000 });
+    beat("w2", shared);
+    beat("w3", shared);
+    expect((await admit({ app: "demo", device: "d" })).afterMs ?? 0).toBe(0);
+    beat("w2", { ...shared, retryAfterMs: 2_000 });
+    expect((await admit({ app: "demo", device: "d" })).afterMs).toBeGreaterThan(0);
+  });
+
   it("wants the API key of an app that is not open, and takes no wrong key for one that is", async () => {
     beat("a");
     await expect(admit({ app: "shop", device: "d" })).rejects.toThrow(/401/);

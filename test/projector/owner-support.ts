@@ -1,7 +1,13 @@
 /** The real owner of a partition over a log and buckets in memory. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { LogHandler, LogReader, Mailbox, Subscription } from "../../internal/bus/contract.ts";
-import { Slices } from "../../internal/clock/slices.ts";
+import type {
+  KeyedAppender,
+  LogHandler,
+  LogReader,
+  Mailbox,
+  Reading,
+} from "../../internal/bus/contract.ts";
+import { SharedTurns } from "../../internal/clock/shared-turns.ts";
 import { NodeSender } from "../../internal/projector/delivery/node-sender.ts";
 import { newDeliveryCounters } from "../../internal/projector/delivery/state.ts";
 import { LogEnd } from "../../internal/projector/log-end.ts";
@@ -11,7 +17,6 @@ import {
 } from "../../internal/projector/partition-owner.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { decodeJson, type StateEvent } from "../../streams/records.ts";
-import { FakeAppender } from "../access/fakes.ts";
 import { type EventBody, eventsOf, type RecordBody } from "../support/log-events.ts";
 import { quietLogger } from "../support/logger.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
@@ -28,10 +33,14 @@ export class MemoryLog implements LogReader {
   readonly #numbers = new Map<string, number>();
   #paused = false;
 
-  read(_partition: number, after: number, handler: LogHandler): Subscription {
+  read(_partition: number, after: number, handler: LogHandler): Reading {
     this.#readers.set(handler, after);
     queueMicrotask(() => this.#deliver());
-    return { stop: () => this.#readers.delete(handler) };
+    return { stop: () => this.#readers.delete(handler), pause() {}, resume() {} };
+  }
+
+  async holds(): Promise<boolean> {
+    return true;
   }
 
   async lastSequence(): Promise<number> {
@@ -78,7 +87,7 @@ export class MemoryLog implements LogReader {
     for (const [handler, position] of this.#readers) {
       this.#readers.set(handler, this.records.length);
       for (const { sequence, data } of this.records.slice(position)) {
-        if (this.#readers.has(handler)) handler.record(sequence, data);
+        if (this.#readers.has(handler)) handler.record(sequence, data, sequence);
       }
     }
   }
@@ -86,6 +95,7 @@ export class MemoryLog implements LogReader {
 
 const NO_MAIL: Mailbox = {
   put() {},
+  forget() {},
   async *list() {},
   load: async () => new Map(),
   purge: async () => {},
@@ -107,17 +117,21 @@ export class Ground {
   readonly failures: string[] = [];
 
   owner(id: string, options: Partial<PartitionOwnerOptions> = {}): PartitionOwner {
-    const state = new FakeAppender();
-    state.append = (_subject, payload, stored) => {
-      this.told.push(decodeJson<StateEvent>(payload));
-      stored?.(0, false);
+    const state: KeyedAppender = {
+      append: (_key, _subject, payload, stored) => {
+        this.told.push(decodeJson<StateEvent>(payload));
+        stored?.(0, false);
+      },
+      forget() {},
+      ready: true,
+      backlog: 0,
     };
     const { clock, log, messages, buckets } = this;
     return new PartitionOwner({
       partition: 0,
       id,
       clock,
-      slices: new Slices(clock),
+      slices: new SharedTurns(clock),
       log: quietLogger,
       state,
       reader: log,
@@ -127,8 +141,9 @@ export class Ground {
         stores: {
           mailbox: NO_MAIL,
           receipts: { write() {}, read: async () => [] },
-          full: new MemoryBucket(),
+          marks: new MemoryBucket(),
         },
+        lastRead: new Map(),
         counters: newDeliveryCounters(),
         sender: new NodeSender(messages, quietLogger),
       },

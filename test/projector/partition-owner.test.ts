@@ -16,6 +16,7 @@ function silentMailbox(): Mailbox & { asked: number } {
     put() {
       this.asked++;
     },
+    forget() {},
     async *list() {},
     load: () => new Promise(() => {}),
     purge: () => new Promise(() => {}),
@@ -28,7 +29,8 @@ test("an owner that loses its lease while it waits for the mailbox to hand over 
   const receipts = { write() {}, read: async () => [] };
   const owner = await ground.started("p1", {
     delivery: {
-      stores: { mailbox, receipts, full: new MemoryBucket() },
+      stores: { mailbox, receipts, marks: new MemoryBucket() },
+      lastRead: new Map(),
       counters: newDeliveryCounters(),
       sender: new NodeSender(ground.messages, quietLogger),
     },

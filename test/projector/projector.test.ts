@@ -7,6 +7,7 @@ import type {
   LogReader,
   PutOutcome,
 } from "../../internal/bus/contract.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import type { Heartbeat } from "../../internal/projector/heartbeat.ts";
 import { Projector } from "../../internal/projector/service.ts";
 import {
@@ -81,6 +82,8 @@ class FakeLink implements Link {
 }
 
 class HeldAppender extends FakeAppender {
+  forget(): void {}
+
   held = false;
   readonly subjects: string[] = [];
 
@@ -120,10 +123,11 @@ class Process {
     const reader: LogReader = {
       read: (partition, _after, handler) => {
         this.logs.set(partition, handler);
-        return { stop() {} };
+        return { stop() {}, pause() {}, resume() {} };
       },
       lastSequence: (partition) =>
         this.failing.has(partition) ? Promise.reject(new Error("it fails")) : Promise.resolve(0),
+      holds: async () => true,
     };
     this.projector = new Projector({
       id,
@@ -131,19 +135,20 @@ class Process {
       clock: this.clock,
       log: quietLogger,
       appender: this.appender,
-      state: this.state,
+      state: new LinedAppender(this.state),
       held: [this.state],
       reader,
       buckets: cluster.buckets,
       delivery: {
         mailbox: {
           put() {},
+          forget() {},
           list: async function* () {},
           load: async () => new Map(),
           purge: async () => {},
         },
         receipts: { write() {}, read: async () => [] },
-        full: new MemoryBucket(),
+        marks: new MemoryBucket(),
       },
       messages: cluster.messages,
       link: this.link,
@@ -235,7 +240,7 @@ describe("an owner", () => {
     const before = { ...a.projector.ownership };
     cluster.electing = true;
     const [partition = 0] = a.owned;
-    a.logs.get(partition)?.record(1, connectedRecord("n-1"));
+    a.logs.get(partition)?.record(1, connectedRecord("n-1"), 1);
     await pass(9_000, a, b);
     cluster.electing = false;
     await pass(3_000, a, b);
@@ -295,7 +300,7 @@ describe("a node that is silent", () => {
   async function watched(): Promise<Process> {
     const a = await started("a-1", 1);
     await pass(2_000, a);
-    a.logs.get(0)?.record(1, connectedRecord("n-1"));
+    a.logs.get(0)?.record(1, connectedRecord("n-1"), 1);
     const beat = toBinary(BeatSchema, create(BeatSchema, { incarnation: "n-1" }));
     cluster.messages.publish(nodeBeatSubject("n-1"), beat);
     await turn();

@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DeviceResult_Status as DeviceStatus } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { nodeControlSubject } from "../../streams/subjects.ts";
 import { APP, PARTITIONS } from "./fake-cluster.ts";
 import { API_KEY, type Served, serve } from "./served.ts";
 
@@ -226,6 +227,26 @@ describe("orders", () => {
     expect(node.orders.map(({ body }) => body)).toMatchObject([
       { case: "setRooms", value: { connection: 1n, join: ["lobby"], leave: [] } },
       { case: "setRooms", value: { connection: 1n, join: [], leave: ["lobby"] } },
+    ]);
+  });
+
+  test("are done only if the node says so", async () => {
+    const [node, gone, frozen] = ["a-1", "b-1", "c-1"].map((name) => cluster.node(name));
+    if (node === undefined || gone === undefined || frozen === undefined) throw new Error();
+    cluster.login("here", node);
+    cluster.login("ended", node);
+    node.connections.delete(2n); // its owner has not read that yet
+    cluster.login("of a dead node", gone);
+    cluster.login("of a frozen node", frozen);
+    cluster.nodeLeaves(gone);
+    served.cluster.ground.messages.frozen.add(nodeControlSubject("c-1"));
+    const devices = ["here", "ended", "of a dead node", "of a frozen node"];
+    const { results } = await directory.kickDevices({ app: APP, devices });
+    expect(results.map(({ status }) => status)).toEqual([
+      DeviceStatus.DONE,
+      DeviceStatus.OFFLINE,
+      DeviceStatus.UNAVAILABLE,
+      DeviceStatus.UNAVAILABLE,
     ]);
   });
 

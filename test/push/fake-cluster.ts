@@ -22,6 +22,7 @@ import {
   DeliverAnswerSchema,
   DeliverSchema,
   type Order,
+  OrderAnswerSchema,
   OrderSchema,
   PartitionAnswerSchema,
   PartitionQuerySchema,
@@ -82,6 +83,15 @@ export class FakeNode {
     return this.delivered.map(({ message }) => String(message.payload.value));
   }
 
+  /** False for a connection that it does not have. */
+  obey(order: Order): boolean {
+    const { body } = order;
+    const named = body.case === "kick" || body.case === "setRooms";
+    if (named && !this.connections.has(body.value.connection)) return false;
+    this.orders.push(order);
+    return true;
+  }
+
   take(data: Uint8Array, lane: PushLane): Uint8Array {
     const { connections, frame, twin } = fromBinary(DeliverSchema, data);
     const isSecond = twin !== 0n && this.#twins.has(twin);
@@ -129,26 +139,36 @@ export class FakeAppender implements Appender {
     return this.#waiting.length;
   }
 
+  readonly oldestAgeMs = 0;
+
   hold(): void {}
   release(): void {}
   discard(): void {}
 }
 
 /** The log, as far as must-arrive messages go: knows message ids, and refuses what a test says. */
-export class FakeLogAppender implements Appender {
+export class FakeLogAppender {
   readonly accepted: { subject: string; record: Accepted }[] = [];
+  readonly forgotten: object[] = [];
+  readonly owners: (object | undefined)[] = [];
   ready = true;
   storing = true;
   refuseBecause: HoldfastError | undefined;
   readonly #ids = new Map<string, number>();
   #sequence = 100;
 
+  forget(owner: object): void {
+    this.forgotten.push(owner);
+  }
+
   append(
+    _key: string,
     subject: string,
     payload: Uint8Array,
     stored?: Stored,
-    { headers, refused }: AppendOptions = {},
+    { headers, refused, owner }: AppendOptions = {},
   ): void {
+    this.owners.push(owner);
     if (!this.storing) return;
     const why = this.refuseBecause;
     if (why !== undefined) {
@@ -167,18 +187,6 @@ export class FakeLogAppender implements Appender {
     }
     queueMicrotask(() => stored?.(sequence, before !== undefined));
   }
-
-  appendFirst(): void {
-    throw new Error("no message must be the first of its subject");
-  }
-
-  get backlog(): number {
-    return 0;
-  }
-
-  hold(): void {}
-  release(): void {}
-  discard(): void {}
 }
 
 export class FakeReceipts implements Receipts {
@@ -301,9 +309,10 @@ export class FakeCluster<G extends Ground = Ground> {
       messages.subscribe(nodePushSubject(incarnation, lane), (message) =>
         message.respond(node.take(message.data, lane)),
       );
-    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), ({ data }) =>
-      node.orders.push(fromBinary(OrderSchema, data)),
-    );
+    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), (message) => {
+      const taken = node.obey(fromBinary(OrderSchema, message.data));
+      message.respond(toBinary(OrderAnswerSchema, create(OrderAnswerSchema, { taken })));
+    });
     this.#nodes.set(node, [
       take(this.ground.messages, "lo"),
       take(this.ground.highMessages, "hi"),

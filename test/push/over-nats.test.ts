@@ -2,6 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { NatsBucket } from "../../internal/bus/bucket.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { reconcile } from "../../internal/bus/reconcile.ts";
@@ -60,7 +61,7 @@ beforeEach(async () => {
       businesses: new NatsBucket(own, "hf_business"),
     },
     roomAppender: room.appender,
-    logAppender: room.appender,
+    logAppender: new LinedAppender(room.appender),
     receipts: new NatsReceipts(own, room.appender),
     mailboxes: { isFull: () => false },
     leases,

@@ -8,6 +8,7 @@ export interface StoredRecord {
   partition: number;
   subject: string;
   data: Uint8Array;
+  storedAtMs: number;
 }
 
 export interface Subscriber {
@@ -94,11 +95,16 @@ export class Broker {
     this.partitions = Array.from({ length: partitions }, () => []);
   }
 
+  /** The newest sequence that the log has given. */
+  get end(): number {
+    return this.#sequence;
+  }
+
   append(subject: string, data: Uint8Array): number {
     this.#sequence += 1;
     const sequence = this.#sequence;
     const partition = Number(subject.split(".")[2]);
-    const record = { sequence, partition, subject, data };
+    const record = { sequence, partition, subject, data, storedAtMs: this.world.now };
     this.partitions[partition]!.push(record);
     this.#bySubject.set(subject, sequence);
     this.appended(record);
@@ -117,8 +123,12 @@ export class Broker {
     return { kind: "stored", sequence: this.append(subject, data), duplicate: false };
   }
 
-  /** Only as the first record of its subject; whose it is, is known for good. */
+  /**
+   * Only as the first record of its subject; whose it is, is known for good. Who listens on the
+   * subject hears of it in any case, as of every message.
+   */
   appendFirst(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
+    this.#pass(subject, data, { replyTo: undefined, noResponders: false });
     if (this.#rejects) return { kind: "rejected" };
     const known = this.#messageIds.get(messageId);
     if (known !== undefined) return { kind: "stored", sequence: known.sequence, duplicate: true };
@@ -126,6 +136,12 @@ export class Broker {
     const sequence = this.append(subject, data);
     this.#messageIds.set(messageId, { at: this.world.now, sequence });
     return { kind: "stored", sequence, duplicate: false };
+  }
+
+  /** Whether the log has a record on a subject like this. */
+  hasStored(filter: string): boolean {
+    const tokens = filter.split(".");
+    return [...this.#bySubject.keys()].some((subject) => matches(tokens, subject));
   }
 
   /** Into a stream besides the log, unless it has a message of this id. */

@@ -2,7 +2,7 @@ import type { Clock, Timer } from "../../internal/clock/clock.ts";
 import type { World } from "./world.ts";
 
 /** What the wall clocks say when the simulation begins. */
-const EPOCH_MS = 1_800_000_000_000;
+export const EPOCH_MS = 1_800_000_000_000;
 
 /**
  * A process: it can be frozen (SIGSTOP), starved and killed (SIGKILL). While frozen, its timers come due

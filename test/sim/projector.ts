@@ -1,4 +1,5 @@
 import type { Mailbox, Receipts } from "../../internal/bus/contract.ts";
+import { LinedAppender } from "../../internal/bus/keyed-appender.ts";
 import { Projector } from "../../internal/projector/service.ts";
 import type { BucketName } from "../../streams/layout.ts";
 import type { Broker } from "./broker.ts";
@@ -9,6 +10,7 @@ import { SimProcess } from "./process.ts";
 
 const NO_MAIL: Mailbox = {
   put: () => {},
+  forget: () => {},
   list: async function* () {},
   load: async () => new Map(),
   purge: async () => {},
@@ -48,7 +50,7 @@ export class SimProjector {
       clock: this.process.clock,
       log: { info: () => {}, warn: (_: unknown, text?: string) => warn(text ?? "") },
       appender: this.appender,
-      state: this.state,
+      state: new LinedAppender(this.state),
       held: [this.state],
       reader: new SimLogReader(this.connection),
       buckets: {
@@ -59,7 +61,7 @@ export class SimProjector {
         snapshot: bucket("hf_snapshot"),
       },
       // Nobody pushes here: test/sim/delivery is about must-arrive messages.
-      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, full: bucket("hf_full") },
+      delivery: { mailbox: NO_MAIL, receipts: NO_RECEIPTS, marks: bucket("hf_mailbox") },
       messages: new SimMessages(this.connection),
       link: this.connection,
       snapshotLimits: SNAPSHOT_LIMITS,

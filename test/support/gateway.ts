@@ -120,6 +120,8 @@ export interface Admission {
   token: string;
   expiresAt: string;
   endpoints: { url: string; protocol: string; node: string; weight: number }[];
+  /** When to connect; left out when it is at once. */
+  afterMs?: number;
 }
 
 export function admit(control: string, device: string, user = "", app = "demo") {

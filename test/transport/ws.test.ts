@@ -6,6 +6,7 @@ import { WebSocket } from "ws";
 import { systemClock } from "../../internal/clock/clock.ts";
 import { Wheel } from "../../internal/clock/wheel.ts";
 import { Admission } from "../../internal/transport/admission.ts";
+import { Doorway } from "../../internal/transport/doorway.ts";
 import type { Listener, Transport, TransportHandlers } from "../../internal/transport/transport.ts";
 import { listenWebSocket } from "../../internal/transport/ws.ts";
 import type { ProtocolViolation } from "../../internal/wire/violation.ts";
@@ -60,6 +61,7 @@ function listen(openTimeoutMs: number): Promise<Listener> {
       closeTimeoutMs: 10_000,
       origins: ["https://shop.example"],
       admission,
+      doorway: new Doorway(systemClock, Math.random),
       wheel,
     },
     (transport) => {

@@ -1,18 +1,29 @@
-import type { Record as LogRecord } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import type { Connected, Record as LogRecord } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { parseConnectionId } from "../../../streams/connection-id.ts";
-import { decodeJson, encodeJson, type MailboxMark } from "../../../streams/records.ts";
-import { mailboxKey, parseRouteKey, routePartitionFilter } from "../../../streams/subjects.ts";
-import type { Bucket, Mailbox, Receipts } from "../../bus/contract.ts";
+import {
+  type Checkpoint,
+  decodeJson,
+  encodeJson,
+  type MailboxMark,
+  type ReadRecord,
+} from "../../../streams/records.ts";
+import { fullFilter, fullKey, parseFullKey } from "../../../streams/subjects.ts";
+import type { Bucket, LogReader, Mailbox, Receipts } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
 import type { Logger } from "../../observe/logger.ts";
 import { KeyWriter, type Permission, type WriteFailure } from "../key-writer.ts";
 import { DeliveryFold } from "./delivery-fold.ts";
-import type { DeliveryEffect } from "./effects.ts";
+import type { DeliveryEffect, Loaded } from "./effects.ts";
+import { HandledMarks } from "./handled-marks.ts";
+import type { AckedUnread, Inbox } from "./inbox.ts";
+import { LogLifts, loadLifts } from "./log-lifts.ts";
 import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
-import type { ConnectionOf, DeliveryCounters } from "./state.ts";
+import type { ConnectionOf, DeliveryCounters, DeliveryLimits } from "./state.ts";
 
 const TICK_MS = 100;
 const MARKS_WINDOW = 64;
+/** How many of the messages that were acknowledged without having been read are read at once for their receipts. */
+export const RECEIPTS_AT_ONCE = 64;
 /** How long a handover waits for what is on its way to the mailbox. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
@@ -20,8 +31,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 export interface DeliveryStores {
   mailbox: Mailbox;
   receipts: Receipts;
-  /** `hf_full` */
-  full: Bucket;
+  /** `hf_mailbox` */
+  marks: Bucket;
 }
 
 /** What the partitions of a projector share. */
@@ -29,13 +40,20 @@ export interface DeliveryShare {
   stores: DeliveryStores;
   counters: DeliveryCounters;
   sender: NodeSender;
+  /** The newest record that was read of each partition. */
+  lastRead: Map<number, ReadRecord>;
 }
 
 export interface PartitionDeliveryOptions extends DeliveryShare, Permission {
   partition: number;
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
+  reader: Pick<LogReader, "holds">;
   connectionOf: ConnectionOf;
+  /** The log is read from its start. */
+  fromStart: boolean;
+  /** Unset: DELIVERY_LIMITS. */
+  limits?: Partial<DeliveryLimits>;
   failed(why: WriteFailure): void;
 }
 
@@ -44,6 +62,9 @@ export class PartitionDelivery implements SendObserver {
   readonly #options: PartitionDeliveryOptions;
   readonly #fold: DeliveryFold;
   readonly #marks: KeyWriter<MailboxMark>;
+  readonly #handled: HandledMarks;
+  #lifts = new LogLifts();
+  #newest: ReadRecord | undefined;
   #timer: Timer | undefined;
   #flushPlanned = false;
   #live = false;
@@ -53,11 +74,12 @@ export class PartitionDelivery implements SendObserver {
   #settled: (() => void) | undefined;
 
   constructor(options: PartitionDeliveryOptions) {
-    const { stores, counters, clock, allowed, confirmed, failed, connectionOf } = options;
+    const { stores, counters, clock, allowed, confirmed, failed, connectionOf, partition } =
+      options;
     this.#options = options;
-    this.#fold = new DeliveryFold(connectionOf, {}, counters);
+    this.#fold = new DeliveryFold(connectionOf, options.limits, counters);
     this.#marks = new KeyWriter<MailboxMark>({
-      bucket: stores.full,
+      bucket: stores.marks,
       window: MARKS_WINDOW,
       clock,
       encode: encodeJson,
@@ -67,6 +89,7 @@ export class PartitionDelivery implements SendObserver {
       confirmed,
       failed,
     });
+    this.#handled = new HandledMarks(stores.marks, partition);
   }
 
   get fold(): DeliveryFold {
@@ -74,34 +97,80 @@ export class PartitionDelivery implements SendObserver {
   }
 
   /**
-   * Reads what waits in the mailbox. `readBefore`: how far an earlier owner has read the log.
+   * Reads what waits in the mailbox. `before`: how far an earlier owner has read the log.
+   * False if the log has lost its end since: what is in the place of it is to be read from the start.
    * @throws HoldfastError when it cannot be read.
    */
-  async load(readBefore: number): Promise<void> {
-    const { partition, clock, stores } = this.#options;
-    this.#fold.readBefore(readBefore);
-    for await (const { key, value, revision } of stores.full.list(
-      routePartitionFilter(partition),
-    )) {
+  async load(before: Pick<Checkpoint, "read" | "newest">): Promise<boolean> {
+    const { partition, clock, stores, reader, lastRead } = this.#options;
+    const { lifts, isWhole } = await loadLifts({
+      partition,
+      bucket: stores.marks,
+      reader,
+      read: [lastRead.get(partition), before.newest].filter((one) => one !== undefined),
+      nowMs: clock.now(),
+    });
+    if (!isWhole && !this.#options.fromStart) return false;
+    this.#lifts = lifts;
+    this.#fold.readBefore(before.read);
+    for await (const { key, value, revision } of stores.marks.list(fullFilter(partition))) {
       const mark = value === undefined ? undefined : decodeJson<MailboxMark>(value);
       this.#marks.known(key, revision, mark);
       if (mark?.full !== true) continue;
-      const { app, device } = parseRouteKey(key);
+      const { app, device } = parseFullKey(key);
       this.#fold.markFound(app, device, clock.now());
     }
     for await (const page of stores.mailbox.list(partition)) {
       for (const header of page) this.#fold.mailFound(header, clock.now());
     }
+    return true;
+  }
+
+  /** The newest record that was read; undefined when none was. */
+  get newest(): ReadRecord | undefined {
+    return this.#newest;
   }
 
   /** A record of the log. `message` bytes of it are copied. */
-  record(sequence: number, { body, atMs }: LogRecord): void {
-    const now = this.#options.clock.now();
-    const at = Number(atMs);
-    if (body.case === "accepted") this.#fold.accepted(sequence, body.value, at, now);
-    else if (body.case === "acked") this.#fold.acked(sequence, body.value, at, now);
-    else return;
+  record(sequence: number, { body, atMs: at }: LogRecord, storedAtMs: number): void {
+    const nowMs = this.#options.clock.now();
+    const atMs = Number(at);
+    this.#noteRead({ sequence, storedAtMs, readAtMs: nowMs });
+    const delivery = sequence + this.#lifts.of(storedAtMs);
+    if (body.case === "accepted") {
+      this.#fold.accepted(sequence, body.value, { sequence: delivery, atMs, nowMs });
+    } else if (body.case === "acked") {
+      this.#fold.acked(sequence, body.value, atMs, nowMs);
+    } else if (body.case === "events") {
+      const record = { recordSequence: sequence, delivery, atMs, nowMs };
+      for (const { body: event } of body.value.events) {
+        if (event.case === "connected") this.#claimed(event.value, record);
+      }
+    } else {
+      return;
+    }
     this.#planFlush();
+  }
+
+  /** What a device says at its login that it has handled already. */
+  #claimed(
+    { connection }: Connected,
+    record: { recordSequence: number; delivery: number; atMs: number; nowMs: number },
+  ): void {
+    const deliverySequence = Number(connection?.handledSequence ?? 0);
+    // A delivery above the login itself is none of this log's.
+    if (connection === undefined || deliverySequence === 0) return;
+    if (deliverySequence >= record.delivery) return;
+    const { app, device, id } = connection;
+    const { incarnation: node } = parseConnectionId(id);
+    const { recordSequence, atMs, nowMs } = record;
+    const ack = { recordSequence, atMs, deliverySequence, node, connection: id };
+    this.#fold.claimed(app, device, ack, nowMs);
+  }
+
+  #noteRead(record: ReadRecord): void {
+    this.#newest = record;
+    this.#options.lastRead.set(this.#options.partition, record);
   }
 
   /** The device's connection may have changed. */
@@ -138,9 +207,12 @@ export class PartitionDelivery implements SendObserver {
   }
 
   stop(): void {
+    if (this.#stage === "stopped") return;
     this.#stage = "stopped";
     this.#timer?.cancel();
     this.#marks.close();
+    // Whoever owns the partition now stores it again.
+    this.#options.stores.mailbox.forget(this);
     this.#settled?.();
   }
 
@@ -206,30 +278,35 @@ export class PartitionDelivery implements SendObserver {
         break;
       case "mark": {
         const { app, device, full } = effect;
-        this.#marks.put(mailboxKey(this.#options.partition, app, device), { full });
+        this.#marks.put(fullKey(this.#options.partition, app, device), { full });
         break;
       }
     }
   }
 
-  #mail({ inbox, entry, message }: DeliveryEffect & { kind: "mail" }): void {
+  #mail({ inbox, entry, about, message }: DeliveryEffect & { kind: "mail" }): void {
     const { stores, clock } = this.#options;
     const { app, device } = inbox;
-    const { sequence, messageId, business, acceptedAtMs, expiresAtMs } = entry;
+    const { sequence, expiresAtMs } = entry;
     this.#underWay += 1;
     stores.mailbox.put(
-      { app, device, sequence, messageId, business, acceptedAtMs, expiresAtMs, message },
-      (mailedAs) => this.#answered(() => this.#fold.mailed(inbox, entry, mailedAs, clock.now())),
-      (why) => this.#answered(() => this.#fold.notMailed(inbox, entry, why.message, clock.now())),
+      { app, device, sequence, expiresAtMs, ...about, message },
+      {
+        owner: this,
+        stored: (mailedAs) =>
+          this.#answered(() => this.#fold.mailed(inbox, entry, mailedAs, clock.now())),
+        refused: (why) =>
+          this.#answered(() => this.#fold.notMailed(inbox, entry, why.message, clock.now())),
+      },
     );
   }
 
-  async #load({ inbox, entries }: DeliveryEffect & { kind: "load" }): Promise<void> {
-    const { stores, clock } = this.#options;
+  async #load(effect: DeliveryEffect & { kind: "load" }): Promise<void> {
+    const { clock } = this.#options;
+    const { inbox, entries } = effect;
     this.#underWay += 1;
     try {
-      const places = entries.map(({ mailedAs }) => mailedAs);
-      const found = await stores.mailbox.load(inbox.app, inbox.device, places);
+      const found = await this.#find(effect);
       this.#answered(() => this.#fold.loaded(inbox, entries, found, clock.now()));
     } catch (reason) {
       this.#warn(reason);
@@ -237,15 +314,42 @@ export class PartitionDelivery implements SendObserver {
     }
   }
 
-  async #purge({ inbox, places }: DeliveryEffect & { kind: "purge" }): Promise<void> {
+  async #find({ inbox, entries, ...effect }: DeliveryEffect & { kind: "load" }): Promise<Loaded> {
+    const { app, device } = inbox;
+    const places = entries.map(({ mailedAs }) => mailedAs);
+    const [mails, handled] = await Promise.all([
+      this.#options.stores.mailbox.load(app, device, places),
+      effect.handled ? this.#handled.of(app, device) : 0,
+    ]);
+    return { mails, handled };
+  }
+
+  async #purge({ inbox, purge }: DeliveryEffect & { kind: "purge" }): Promise<void> {
     const { stores, clock } = this.#options;
+    const { app, device } = inbox;
+    const { handled, acked, places } = purge;
     this.#underWay += 1;
     try {
-      await stores.mailbox.purge(places);
+      if (handled > 0) await this.#handled.raise(app, device, handled);
+      for (const unread of acked) await this.#tellOf(inbox, unread);
+      await stores.mailbox.purge(app, device, places);
       this.#answered(() => this.#fold.purged(inbox, clock.now()));
     } catch (reason) {
       this.#warn(reason);
       this.#answered(() => this.#fold.notPurged(inbox, clock.now()));
+    }
+  }
+
+  /** Writes the receipts of mail that was acknowledged to an earlier owner. */
+  async #tellOf({ app, device }: Inbox, { places, step }: AckedUnread): Promise<void> {
+    const { mailbox, receipts } = this.#options.stores;
+    for (let from = 0; from < places.length; from += RECEIPTS_AT_ONCE) {
+      const some = places.slice(from, from + RECEIPTS_AT_ONCE);
+      for (const mail of (await mailbox.load(app, device, some)).values()) {
+        const { sequence, messageId, business, expiresAtMs } = mail;
+        const steps = [step];
+        receipts.write({ app, device, messageId, business, sequence, expiresAtMs, steps });
+      }
     }
   }
 

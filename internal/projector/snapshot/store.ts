@@ -1,7 +1,7 @@
 import type { SnapshotRef } from "../../../streams/records.ts";
 import { snapshotKey } from "../../../streams/subjects.ts";
 import type { Bucket, Entry } from "../../bus/contract.ts";
-import type { Slices } from "../../clock/slices.ts";
+import type { SharedTurns } from "../../clock/shared-turns.ts";
 import { HoldfastError } from "../../status/errors.ts";
 import type { RouteTable } from "../fold/route-table.ts";
 import { type Cut, encode, Restoring } from "./cut.ts";
@@ -25,7 +25,7 @@ export interface SnapshotStoreOptions {
   partition: number;
   /** `hf_snapshot` */
   bucket: Bucket;
-  slices: Slices;
+  slices: SharedTurns;
 }
 
 /** The snapshots of one partition. */

@@ -12,10 +12,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/cluster/v1/cluster.proto.
  */
 export const file_holdfast_cluster_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEiyQEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKYAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIMCgR0d2luGAYgASgGEjEKCmRlbGl2ZXJpZXMYBSADKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRlbGl2ZXJ5IlcKCERlbGl2ZXJ5EhIKCmNvbm5lY3Rpb24YASABKAQSDQoFZnJhbWUYAiABKAwSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSDQoFYWZ0ZXIYBCABKAQiSgoNRGVsaXZlckFuc3dlchITCgdtaXNzaW5nGAEgAygEQgIQARIVCgl1bndyaXR0ZW4YAiADKA1CAhABEg0KBWF0X21zGAMgASgDIrcCCgVPcmRlchIpCgRraWNrGAEgASgLMhkuaG9sZGZhc3QuY2x1c3Rlci52MS5LaWNrSAASMQoIYW5ub3VuY2UYAiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkFubm91bmNlSAASNgoLc2VuZF9kaWdlc3QYAyABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlNlbmREaWdlc3RIABIrCgVkcmFpbhgEIAEoCzIaLmhvbGRmYXN0LmNsdXN0ZXIudjEuRHJhaW5IABIvCgd1bmRyYWluGAUgASgLMhwuaG9sZGZhc3QuY2x1c3Rlci52MS5VbmRyYWluSAASMgoJc2V0X3Jvb21zGAYgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5TZXRSb29tc0gAQgYKBGJvZHkiOAoES2ljaxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGNvZGUYAiABKA0SDgoGcmVhc29uGAMgASgJIh0KCEFubm91bmNlEhEKCXBhcnRpdGlvbhgBIAEoDSIfCgpTZW5kRGlnZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSIYCgVEcmFpbhIPCgdvdmVyX21zGAEgASgNIgkKB1VuZHJhaW4iOwoIU2V0Um9vbXMSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRqb2luGAIgAygJEg0KBWxlYXZlGAMgAygJIkgKDVByb2plY3RvckJlYXQSEQoJcHJvamVjdG9yGAEgASgJEg4KBmxhZ19tcxgCIAEoDRIUCghkZWNsaW5lZBgDIAMoDUICEAEizgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAEhIKCnBhcnRpdGlvbnMYBiADKA0SDQoFYWZ0ZXIYByABKAkSDwoHd2FpdF9tcxgIIAEoDUIGCgRib2R5IiwKDERldmljZXNRdWVyeRILCgNhcHAYASABKAkSDwoHZGV2aWNlcxgCIAMoCSIoCgpSb29tc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgVyb29tcxgCIAMoCSI4CgxNZW1iZXJzUXVlcnkSCwoDYXBwGAEgASgJEgwKBHJvb20YAiABKAkSDQoFbGltaXQYAyABKA0iGQoKTm9kZXNRdWVyeRILCgNhcHAYASABKAkiKAoKVXNlcnNRdWVyeRILCgNhcHAYASABKAkSDQoFdXNlcnMYAiADKAkinQMKD1BhcnRpdGlvbkFuc3dlchIOCgZyb3V0ZXMYASADKAkSSQoLcm9vbV9jb3VudHMYAiADKAsyNC5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Sb29tQ291bnRzRW50cnkSLAoHbWVtYmVycxgDIAMoCzIbLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyElMKEG5vZGVfY29ubmVjdGlvbnMYBCADKAsyOS5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Ob2RlQ29ubmVjdGlvbnNFbnRyeRIRCgRyZXN0GAUgASgJSACIAQESEwoLdW5hdmFpbGFibGUYBiADKA0SEAoIbm90X21pbmUYByADKA0aMQoPUm9vbUNvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEaNgoUTm9kZUNvbm5lY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4AUIHCgVfcmVzdCImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAliBnByb3RvMw");
+  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEi/AEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgSFgoOcmV0cnlfYWZ0ZXJfbXMYCiABKA0SGQoRbG9naW5zX3Blcl9zZWNvbmQYCyABKAEiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKYAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIMCgR0d2luGAYgASgGEjEKCmRlbGl2ZXJpZXMYBSADKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRlbGl2ZXJ5IlcKCERlbGl2ZXJ5EhIKCmNvbm5lY3Rpb24YASABKAQSDQoFZnJhbWUYAiABKAwSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSDQoFYWZ0ZXIYBCABKAQiSgoNRGVsaXZlckFuc3dlchITCgdtaXNzaW5nGAEgAygEQgIQARIVCgl1bndyaXR0ZW4YAiADKA1CAhABEg0KBWF0X21zGAMgASgDIrcCCgVPcmRlchIpCgRraWNrGAEgASgLMhkuaG9sZGZhc3QuY2x1c3Rlci52MS5LaWNrSAASMQoIYW5ub3VuY2UYAiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkFubm91bmNlSAASNgoLc2VuZF9kaWdlc3QYAyABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlNlbmREaWdlc3RIABIrCgVkcmFpbhgEIAEoCzIaLmhvbGRmYXN0LmNsdXN0ZXIudjEuRHJhaW5IABIvCgd1bmRyYWluGAUgASgLMhwuaG9sZGZhc3QuY2x1c3Rlci52MS5VbmRyYWluSAASMgoJc2V0X3Jvb21zGAYgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5TZXRSb29tc0gAQgYKBGJvZHkiOAoES2ljaxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGNvZGUYAiABKA0SDgoGcmVhc29uGAMgASgJIhwKC09yZGVyQW5zd2VyEg0KBXRha2VuGAEgASgIIh0KCEFubm91bmNlEhEKCXBhcnRpdGlvbhgBIAEoDSIfCgpTZW5kRGlnZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSIYCgVEcmFpbhIPCgdvdmVyX21zGAEgASgNIgkKB1VuZHJhaW4iOwoIU2V0Um9vbXMSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRqb2luGAIgAygJEg0KBWxlYXZlGAMgAygJIkgKDVByb2plY3RvckJlYXQSEQoJcHJvamVjdG9yGAEgASgJEg4KBmxhZ19tcxgCIAEoDRIUCghkZWNsaW5lZBgDIAMoDUICEAEizgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAEhIKCnBhcnRpdGlvbnMYBiADKA0SDQoFYWZ0ZXIYByABKAkSDwoHd2FpdF9tcxgIIAEoDUIGCgRib2R5IiwKDERldmljZXNRdWVyeRILCgNhcHAYASABKAkSDwoHZGV2aWNlcxgCIAMoCSIoCgpSb29tc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgVyb29tcxgCIAMoCSI4CgxNZW1iZXJzUXVlcnkSCwoDYXBwGAEgASgJEgwKBHJvb20YAiABKAkSDQoFbGltaXQYAyABKA0iGQoKTm9kZXNRdWVyeRILCgNhcHAYASABKAkiKAoKVXNlcnNRdWVyeRILCgNhcHAYASABKAkSDQoFdXNlcnMYAiADKAkinQMKD1BhcnRpdGlvbkFuc3dlchIOCgZyb3V0ZXMYASADKAkSSQoLcm9vbV9jb3VudHMYAiADKAsyNC5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Sb29tQ291bnRzRW50cnkSLAoHbWVtYmVycxgDIAMoCzIbLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyElMKEG5vZGVfY29ubmVjdGlvbnMYBCADKAsyOS5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Ob2RlQ29ubmVjdGlvbnNFbnRyeRIRCgRyZXN0GAUgASgJSACIAQESEwoLdW5hdmFpbGFibGUYBiADKA0SEAoIbm90X21pbmUYByADKA0aMQoPUm9vbUNvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEaNgoUTm9kZUNvbm5lY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4AUIHCgVfcmVzdCImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAliBnByb3RvMw");
 
 /**
- * Sent every second by each access node; every projector that owns a partition answers.
+ * Sent every second by each access node.
  *
  * @generated from message holdfast.cluster.v1.Beat
  */
@@ -67,11 +67,25 @@ export type Beat = Message<"holdfast.cluster.v1.Beat"> & {
   load: number;
 
   /**
-   * False while the node has not heard an answer for too long and takes no logins.
+   * False while the node takes no logins: it is cut off, or the log does not acknowledge its records.
    *
    * @generated from field: bool serving = 9;
    */
   serving: boolean;
+
+  /**
+   * When a new client would have its turn at the earliest, 0 while the node takes clients as they come.
+   *
+   * @generated from field: uint32 retry_after_ms = 10;
+   */
+  retryAfterMs: number;
+
+  /**
+   * How many clients a second it has welcomed lately, at least what it may be trusted to.
+   *
+   * @generated from field: double logins_per_second = 11;
+   */
+  loginsPerSecond: number;
 };
 
 /**
@@ -259,7 +273,7 @@ export const DeliverAnswerSchema: GenMessage<DeliverAnswer> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 5);
 
 /**
- * An order to one access node.
+ * An order to one access node. Answered with OrderAnswer to who asks for an answer.
  *
  * @generated from message holdfast.cluster.v1.Order
  */
@@ -349,6 +363,25 @@ export const KickSchema: GenMessage<Kick> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 7);
 
 /**
+ * @generated from message holdfast.cluster.v1.OrderAnswer
+ */
+export type OrderAnswer = Message<"holdfast.cluster.v1.OrderAnswer"> & {
+  /**
+   * False: the node does not have the connection that the order names.
+   *
+   * @generated from field: bool taken = 1;
+   */
+  taken: boolean;
+};
+
+/**
+ * Describes the message holdfast.cluster.v1.OrderAnswer.
+ * Use `create(OrderAnswerSchema)` to create a new message.
+ */
+export const OrderAnswerSchema: GenMessage<OrderAnswer> = /*@__PURE__*/
+  messageDesc(file_holdfast_cluster_v1_cluster, 8);
+
+/**
  * @generated from message holdfast.cluster.v1.Announce
  */
 export type Announce = Message<"holdfast.cluster.v1.Announce"> & {
@@ -363,7 +396,7 @@ export type Announce = Message<"holdfast.cluster.v1.Announce"> & {
  * Use `create(AnnounceSchema)` to create a new message.
  */
 export const AnnounceSchema: GenMessage<Announce> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 8);
+  messageDesc(file_holdfast_cluster_v1_cluster, 9);
 
 /**
  * @generated from message holdfast.cluster.v1.SendDigest
@@ -380,7 +413,7 @@ export type SendDigest = Message<"holdfast.cluster.v1.SendDigest"> & {
  * Use `create(SendDigestSchema)` to create a new message.
  */
 export const SendDigestSchema: GenMessage<SendDigest> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 9);
+  messageDesc(file_holdfast_cluster_v1_cluster, 10);
 
 /**
  * @generated from message holdfast.cluster.v1.Drain
@@ -399,7 +432,7 @@ export type Drain = Message<"holdfast.cluster.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 10);
+  messageDesc(file_holdfast_cluster_v1_cluster, 11);
 
 /**
  * @generated from message holdfast.cluster.v1.Undrain
@@ -412,7 +445,7 @@ export type Undrain = Message<"holdfast.cluster.v1.Undrain"> & {
  * Use `create(UndrainSchema)` to create a new message.
  */
 export const UndrainSchema: GenMessage<Undrain> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 11);
+  messageDesc(file_holdfast_cluster_v1_cluster, 12);
 
 /**
  * A business server puts a connection into rooms, or takes it out.
@@ -441,7 +474,7 @@ export type SetRooms = Message<"holdfast.cluster.v1.SetRooms"> & {
  * Use `create(SetRoomsSchema)` to create a new message.
  */
 export const SetRoomsSchema: GenMessage<SetRooms> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 12);
+  messageDesc(file_holdfast_cluster_v1_cluster, 13);
 
 /**
  * Sent every second by each projector, so that they can share the partitions.
@@ -474,7 +507,7 @@ export type ProjectorBeat = Message<"holdfast.cluster.v1.ProjectorBeat"> & {
  * Use `create(ProjectorBeatSchema)` to create a new message.
  */
 export const ProjectorBeatSchema: GenMessage<ProjectorBeat> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 13);
+  messageDesc(file_holdfast_cluster_v1_cluster, 14);
 
 /**
  * Asked of a projector: what the log of these partitions says at this moment. It answers from the
@@ -545,7 +578,7 @@ export type PartitionQuery = Message<"holdfast.cluster.v1.PartitionQuery"> & {
  * Use `create(PartitionQuerySchema)` to create a new message.
  */
 export const PartitionQuerySchema: GenMessage<PartitionQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 14);
+  messageDesc(file_holdfast_cluster_v1_cluster, 15);
 
 /**
  * @generated from message holdfast.cluster.v1.DevicesQuery
@@ -567,7 +600,7 @@ export type DevicesQuery = Message<"holdfast.cluster.v1.DevicesQuery"> & {
  * Use `create(DevicesQuerySchema)` to create a new message.
  */
 export const DevicesQuerySchema: GenMessage<DevicesQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 15);
+  messageDesc(file_holdfast_cluster_v1_cluster, 16);
 
 /**
  * @generated from message holdfast.cluster.v1.RoomsQuery
@@ -589,7 +622,7 @@ export type RoomsQuery = Message<"holdfast.cluster.v1.RoomsQuery"> & {
  * Use `create(RoomsQuerySchema)` to create a new message.
  */
 export const RoomsQuerySchema: GenMessage<RoomsQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 16);
+  messageDesc(file_holdfast_cluster_v1_cluster, 17);
 
 /**
  * Answered in the order of the device ids, over all the partitions asked.
@@ -618,7 +651,7 @@ export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
  * Use `create(MembersQuerySchema)` to create a new message.
  */
 export const MembersQuerySchema: GenMessage<MembersQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 17);
+  messageDesc(file_holdfast_cluster_v1_cluster, 18);
 
 /**
  * @generated from message holdfast.cluster.v1.NodesQuery
@@ -635,7 +668,7 @@ export type NodesQuery = Message<"holdfast.cluster.v1.NodesQuery"> & {
  * Use `create(NodesQuerySchema)` to create a new message.
  */
 export const NodesQuerySchema: GenMessage<NodesQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 18);
+  messageDesc(file_holdfast_cluster_v1_cluster, 19);
 
 /**
  * @generated from message holdfast.cluster.v1.UsersQuery
@@ -657,7 +690,7 @@ export type UsersQuery = Message<"holdfast.cluster.v1.UsersQuery"> & {
  * Use `create(UsersQuerySchema)` to create a new message.
  */
 export const UsersQuerySchema: GenMessage<UsersQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 19);
+  messageDesc(file_holdfast_cluster_v1_cluster, 20);
 
 /**
  * What is said holds of all the partitions asked but those in `not_mine` and `unavailable`.
@@ -721,7 +754,7 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
  * Use `create(PartitionAnswerSchema)` to create a new message.
  */
 export const PartitionAnswerSchema: GenMessage<PartitionAnswer> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 20);
+  messageDesc(file_holdfast_cluster_v1_cluster, 21);
 
 /**
  * @generated from message holdfast.cluster.v1.Member
@@ -743,5 +776,5 @@ export type Member = Message<"holdfast.cluster.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 21);
+  messageDesc(file_holdfast_cluster_v1_cluster, 22);
 

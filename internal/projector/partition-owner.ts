@@ -26,24 +26,16 @@ const FORGET_ORDERS_EVERY = 60;
 const FORGET_AT_ONCE = 1_000;
 
 /** Why an owner stopped without being asked to. */
-export type OwnerFailure =
-  | WriteFailure
-  /** What comes after the checkpoint is not all there: it was cut, or made anew. */
-  | "log-lost"
-  /** The log has lost its end and grown again: its newest sequences mean other records now. */
-  | "log-replaced"
-  | "unavailable";
+export type OwnerFailure = WriteFailure | "log-lost" | "unavailable";
 
 export interface PartitionOwnerOptions
-  extends Omit<PartitionWritesOptions, "failed" | "room" | "position" | "routeOf"> {
+  extends Omit<PartitionWritesOptions, "failed" | "position" | "routeOf" | "room"> {
   log: Pick<Logger, "info" | "warn">;
   reader: LogReader;
   delivery: DeliveryShare;
   messages: Messages;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
-  /** The sequences that routes were stored with mean other records now. */
-  otherLog: boolean;
   snapshotLimits?: SnapshotLimits;
   /** It has stopped and dropped its state. */
   failed(why: OwnerFailure): void;
@@ -71,6 +63,7 @@ export class PartitionOwner {
   readonly #lag: Lag;
   readonly #startedAt: number;
   #stage: Stage = "loading";
+  #liveSince: number | undefined;
   #table = new RouteTable();
   /** The newest record of the log that was read. */
   #position = 0;
@@ -80,7 +73,6 @@ export class PartitionOwner {
   #begun: Pick<StoredPartition, "deliverAfter" | "doneUpTo"> = { deliverAfter: 0, doneUpTo: 0 };
   #waiting: { sequence: number; reached: () => void }[] = [];
   #reading: Reading | undefined;
-  #liveSince: number | undefined;
   #ticks = 0;
   #closed: (() => void) | undefined;
 
@@ -237,7 +229,7 @@ export class PartitionOwner {
     await this.#options.slices.run(this.#noteWhoLeft(table));
     const isWhole = await this.#delivery.load(checkpoint.value);
     if (this.#hasStopped()) return;
-    if (!isWhole) return this.#fail("log-replaced");
+    if (!isWhole) return this.#fail("log-lost");
     this.#stage = "catching-up";
     this.#read(stored.last);
   }
@@ -385,17 +377,17 @@ export class PartitionOwner {
   #moveCheckpoint(): void {
     const read = this.#position;
     const sequence = this.delivery.checkpoint(read);
-    const { newest } = this.#snapshots;
-    const { newest: newestRead } = this.#delivery;
-    const progress = {
+    const { newest } = this.#delivery;
+    const { newest: snapshot } = this.#snapshots;
+    const checkpoint = {
       ...this.#table.progress(),
       sequence,
       read,
-      ...(newestRead !== undefined && { newest: newestRead }),
+      ...(newest !== undefined && { newest }),
+      ...(snapshot !== undefined && { snapshot }),
     };
-    const checkpoint = newest === undefined ? progress : { ...progress, snapshot: newest };
     this.#writes.moveCheckpoint(checkpoint, () => {
-      this.#snapshots.named(newest?.generation ?? 0);
+      this.#snapshots.named(snapshot?.generation ?? 0);
       if (this.#stage !== "closing") return;
       if (this.#position === read) this.#closed?.();
       else this.#moveCheckpoint();

@@ -55,8 +55,6 @@ export interface LoadOptions {
   snapshots: SnapshotStore;
   /** Read the whole log, because the part after the checkpoint is not there any more. */
   fromStart: boolean;
-  /** The sequences that routes were stored with mean other records now. */
-  otherLog: boolean;
   /** Whether this projector still owned the partition at some moment after the call. */
   confirmed(): Promise<boolean>;
 }
@@ -116,8 +114,9 @@ async function fromRoutes(
   }
   const last = await reader.lastSequence(partition);
   // A log that ends before what was made of it is another log: its sequences mean other records.
-  const otherLog = last < newest || options.otherLog;
-  const readAfter = otherLog || fromStart ? 0 : sequence;
+  // So is one that was cut, or has lost its end and grown again.
+  const otherLog = last < newest || fromStart;
+  const readAfter = otherLog ? 0 : sequence;
   // The numbers hold in any log, as the nodes go on counting.
   const progress: Progress = { sequence: readAfter, numbers, dead };
   const table = RouteTable.restore(progress, []);
@@ -130,9 +129,10 @@ async function fromRoutes(
         const { value: route } = one;
         if (route === undefined) continue;
         // The bucket goes on to speak for the others.
-        const wanted = route.online || route.sequence > readAfter || route.lastSeen > leftAfter;
+        const ahead = !otherLog && route.sequence > readAfter;
+        const wanted = route.online || ahead || route.lastSeen > leftAfter;
         if (!wanted) continue;
-        if (otherLog) table.restoreRoute({ ...route, sequence: 0 });
+        if (otherLog) table.restoreRoute(route);
         else table.restoreStored(route);
         routes.push(one);
       }
@@ -145,7 +145,7 @@ async function fromRoutes(
     snapshot: undefined,
     readAfter,
     deliverAfter: readAfter,
-    doneUpTo: readAfter === sequence ? read : 0,
+    doneUpTo: otherLog ? 0 : read,
     last,
   };
 }

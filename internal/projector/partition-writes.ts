@@ -24,13 +24,13 @@ export interface PartitionWritesOptions extends Permission {
   /** For stream HF_STATE, and nothing else. */
   state: KeyedAppender;
   buckets: Buckets;
-  /** `crowded` is false again. */
-  room(): void;
   logEnd: LogEnd;
   /** The newest record of the log that was folded. */
   position(): number;
   /** What the table says. */
   routeOf(app: string, device: string): Route | undefined;
+  /** `crowded` is false again. */
+  room(): void;
   /** Nothing may be written any more. */
   failed(why: WriteFailure): void;
 }

@@ -7,7 +7,7 @@ import {
 } from "./partition-owner.ts";
 
 export interface SeatOptions
-  extends Omit<PartitionOwnerOptions, "fromStart" | "otherLog" | "confirmed" | "failed"> {
+  extends Omit<PartitionOwnerOptions, "fromStart" | "confirmed" | "failed"> {
   records: OwnershipRecords;
   link: Link;
   counters: OwnershipCounters;
@@ -61,7 +61,6 @@ export class Seat {
   #epoch: number | undefined;
   #failures = 0;
   #fromStart = false;
-  #otherLog = false;
 
   constructor(options: SeatOptions) {
     this.#options = options;
@@ -157,12 +156,10 @@ export class Seat {
     const owner = new PartitionOwner({
       ...this.#options,
       fromStart: this.#fromStart,
-      otherLog: this.#otherLog,
       confirmed: () => records.confirm(partition),
       failed: (why) => this.#ownerFailed(owner, why),
     });
     this.#fromStart = false;
-    this.#otherLog = false;
     this.#work = { kind: "owning", owner };
     void owner.start();
   }
@@ -173,8 +170,7 @@ export class Seat {
     if (this.#work.kind !== "owning" || this.#work.owner !== owner) return;
     log.warn({ partition, why }, "the partition is loaded again");
     counters.ownerFailures += 1;
-    if (why === "log-lost" || why === "log-replaced") this.#fromStart = true;
-    if (why === "log-replaced") this.#otherLog = true;
+    if (why === "log-lost") this.#fromStart = true;
     const now = clock.monotonic();
     if (owner.liveSince !== undefined && now - owner.liveSince >= WELL_AFTER_MS) this.#failures = 0;
     const backoffMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);

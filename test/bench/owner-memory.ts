@@ -5,7 +5,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { Bucket, KeyedAppender, LogHandler } from "../../internal/bus/contract.ts";
+import type { Bucket, LogHandler } from "../../internal/bus/contract.ts";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { Ground } from "../projector/owner-support.ts";
 import { type EventBody, eventsOf } from "../support/log-events.ts";
@@ -78,14 +78,13 @@ function recordsOf(clock: VirtualClock, log: LogHandler) {
 
 const ground = new Ground();
 const logs: LogHandler[] = [];
-const state: KeyedAppender = {
-  append: (_key, _subject, _payload, stored) => stored(0, false),
-  forget() {},
-  ready: true,
-  backlog: 0,
-};
 const owner = await ground.started("p1", {
-  state,
+  state: {
+    append: (...[, , , stored]) => stored?.(0, false),
+    forget() {},
+    ready: true,
+    backlog: 0,
+  },
   reader: {
     read(_partition, _after, handler) {
       logs.push(handler);

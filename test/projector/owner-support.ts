@@ -157,7 +157,6 @@ export class Ground {
       },
       messages,
       fromStart: false,
-      otherLog: false,
       allowed: () => true,
       confirmed: async () => true,
       failed: (why) => this.failures.push(why),

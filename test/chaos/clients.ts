@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { tied } from "../support/tied.ts";
 import type { Admitted, ClientOrder, ClientReport, Restlessness } from "./client-protocol.ts";
 
 export interface CrowdOptions {
@@ -74,7 +75,7 @@ export class Clients implements AsyncDisposable {
 }
 
 class ClientProcess {
-  readonly #child: ChildProcess = fork(join(import.meta.dirname, "client-process.ts"));
+  readonly #child: ChildProcess = tied(fork(join(import.meta.dirname, "client-process.ts")));
   #busy: Promise<unknown> = Promise.resolve();
 
   /** One order at a time; each is answered with a report. */

@@ -1,4 +1,5 @@
 /** The calls of the business API that tests make most, as JSON over HTTP. */
+import { eventually } from "./eventually.ts";
 import { call } from "./gateway.ts";
 
 /** Fields with default values are left out in JSON. */
@@ -13,13 +14,26 @@ export interface ShownDevice {
   offlineReason?: string;
 }
 
+/** Exact or `unavailable`, for a moment: then it is asked again, as a business server would. */
 export async function getDevices(
   pushUrl: string,
   devices: readonly string[],
 ): Promise<ShownDevice[]> {
   const method = "holdfast.directory.v1.DirectoryService/GetDevices";
-  const answer = await call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices });
+  const answer = await eventually(
+    "GetDevices is answered",
+    () =>
+      call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices }).catch(
+        unlessUnavailable,
+      ),
+    { everyMs: 100 },
+  );
   return answer.devices;
+}
+
+/** Undefined for an error that goes away by itself; throws any other. */
+function unlessUnavailable(error: Error): undefined {
+  if (!error.message.includes('"code":"unavailable"')) throw error;
 }
 
 /** The incarnations of the live access nodes. */

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { eventually } from "./eventually.ts";
+import { tied } from "./tied.ts";
 
 export const DEV_KEY = "k";
 
@@ -33,20 +34,22 @@ export async function startGateway(
   args: string[] = [],
 ): Promise<GatewayProcess> {
   const dataDir = env.HOLDFAST_DATA_DIR ?? (await mkdtemp(join(tmpdir(), "holdfast-")));
-  const child = spawn(process.execPath, ["cmd/holdfast.ts", command, ...args], {
-    env: {
-      ...process.env,
-      HOLDFAST_DATA_DIR: dataDir,
-      HOLDFAST_DEV_KEY: DEV_KEY,
-      HOLDFAST_CONTROL_LISTEN: ANY_PORT,
-      HOLDFAST_PUSH_LISTEN: ANY_PORT,
-      HOLDFAST_WS_LISTEN: ANY_PORT,
-      HOLDFAST_TCP_LISTEN: ANY_PORT,
-      HOLDFAST_METRICS_LISTEN: ANY_PORT,
-      ...env,
-    },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = tied(
+    spawn(process.execPath, ["cmd/holdfast.ts", command, ...args], {
+      env: {
+        ...process.env,
+        HOLDFAST_DATA_DIR: dataDir,
+        HOLDFAST_DEV_KEY: DEV_KEY,
+        HOLDFAST_CONTROL_LISTEN: ANY_PORT,
+        HOLDFAST_PUSH_LISTEN: ANY_PORT,
+        HOLDFAST_WS_LISTEN: ANY_PORT,
+        HOLDFAST_TCP_LISTEN: ANY_PORT,
+        HOLDFAST_METRICS_LISTEN: ANY_PORT,
+        ...env,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    }),
+  );
   const lines: LogLine[] = [];
   const output: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {

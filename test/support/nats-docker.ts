@@ -37,6 +37,7 @@ export async function startInDocker(spec: TestNatsSpec): Promise<TestNats> {
   const nats: TestNats = {
     kind: "docker",
     url: `nats://127.0.0.1:${spec.port}`,
+    pid: undefined,
     async start() {
       await container.start();
       await ready();

@@ -34,6 +34,9 @@ export async function startLocally(spec: TestNatsSpec): Promise<TestNats> {
   const nats: TestNats = {
     kind: "local",
     url: `nats://127.0.0.1:${port}`,
+    get pid() {
+      return server.pid;
+    },
     async start() {
       server = await run();
     },

@@ -17,6 +17,8 @@ import { freePort } from "../../internal/nats-server/free-port.ts";
 export interface TestNats extends AsyncDisposable {
   readonly kind: "docker" | "local";
   readonly url: string;
+  /** Its process on this machine; undefined in a container. */
+  readonly pid: number | undefined;
   /** Starts it again on the same port with the same store. */
   start(): Promise<void>;
   /** Ends it in good order. */

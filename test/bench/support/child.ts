@@ -33,6 +33,10 @@ export class Child<Questions extends { [name: string]: { ask: unknown; answer: u
     });
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
   ask<N extends keyof Questions & string>(
     name: N,
     ask: Questions[N]["ask"],

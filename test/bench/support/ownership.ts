@@ -20,6 +20,23 @@ const SAID = {
   nodesDeclaredDead: /declared dead/,
 };
 
+/** The owner of each partition, as the bucket has it. */
+export async function ownersOf(natsUrl: string): Promise<Map<string, string>> {
+  await using connection = await connectForBench(natsUrl);
+  const bucket = await new Kvm(connection.nc).open("hf_lease");
+  const owners = new Map<string, string>();
+  for await (const key of await bucket.keys()) {
+    const entry = await bucket.get(key);
+    if (entry?.operation === "PUT") owners.set(key, ownerIn(entry.value));
+  }
+  return owners;
+}
+
+function ownerIn(value: Uint8Array): string {
+  if (value.length === 0) return "";
+  return (JSON.parse(new TextDecoder().decode(value)) as { owner?: string }).owner ?? "";
+}
+
 /** Counts from its opening to its disposal. */
 export class Ownership implements AsyncDisposable {
   readonly #connection: Connection;
@@ -59,9 +76,7 @@ export class Ownership implements AsyncDisposable {
     const entries = await bucket.watch();
     const follow = async () => {
       for await (const { key, value } of entries) {
-        const { owner = "" } = JSON.parse(new TextDecoder().decode(value) || "{}") as {
-          owner?: string;
-        };
+        const owner = ownerIn(value);
         const before = this.#owners.get(key);
         if (owner === "") continue;
         if (before !== undefined && before !== owner) this.#moved += 1;

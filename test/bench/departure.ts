@@ -10,12 +10,12 @@ import { Command } from "commander";
 import { connectClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { testNats } from "../support/nats.ts";
+import { Ownership } from "../support/ownership.ts";
 import { shownSeconds } from "./support/cpu.ts";
 import { clientPort, cpuByRole, startForBench } from "./support/deployment.ts";
 import { Load, shown } from "./support/load.ts";
 import { MessageCounts } from "./support/message-counts.ts";
 import { count } from "./support/options.ts";
-import { Ownership } from "./support/ownership.ts";
 import { connectionsShown, onlineOf } from "./support/presence.ts";
 import { keep, note, printSetting, progress, report, writeJson } from "./support/report.ts";
 import { deviceNames, mint } from "./support/tokens.ts";
@@ -68,7 +68,7 @@ await eventually("and routed", async () => (await connectionsShown(pushUrl)) ===
 });
 await delay(5_000);
 
-await using ownership = await Ownership.open(nats.url, deployment);
+await using ownership = await Ownership.open([nats.url], deployment);
 await using messages = await MessageCounts.open(nats.url);
 const cpu = cpuByRole(deployment, nats, load.pids);
 const leftAt = performance.now();

@@ -16,10 +16,10 @@ import { Delivery, PushService, Status } from "../../proto/gen/holdfast/push/v1/
 import { eventually } from "../support/eventually.ts";
 import { admit, DEV_KEY } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
+import { connectToNats } from "../support/nats-connection.ts";
 import { Child } from "./support/child.ts";
 import { startForBench } from "./support/deployment.ts";
 import type { MustArriveClients } from "./support/must-arrive-clients.ts";
-import { connectForBench } from "./support/nats-connection.ts";
 import { printSetting, report } from "./support/report.ts";
 import { deviceNames, mint } from "./support/tokens.ts";
 
@@ -129,7 +129,7 @@ async function send(targets: string[], text: string): Promise<number> {
 }
 
 async function inMailboxes(count: number): Promise<void> {
-  await using connection = await connectForBench(nats.url);
+  await using connection = await connectToNats(nats.url);
   const jsm = await jetstreamManager(connection.nc);
   const waiting = async () => (await jsm.streams.info("HF_MAIL")).state.messages === count;
   await eventually("all are in the mailboxes", waiting, { withinMs: 120_000, everyMs: 200 });

@@ -12,13 +12,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
 import { eventually } from "../support/eventually.ts";
 import { testNats } from "../support/nats.ts";
+import { Ownership } from "../support/ownership.ts";
 import { shownSeconds } from "./support/cpu.ts";
 import { clientPort, cpuByRole, startForBench } from "./support/deployment.ts";
 import { Load, shown } from "./support/load.ts";
 import type { LoadCounts } from "./support/load-process.ts";
 import { MessageCounts } from "./support/message-counts.ts";
 import { count } from "./support/options.ts";
-import { Ownership } from "./support/ownership.ts";
 import { connectionsShown } from "./support/presence.ts";
 import { keep, note, printSetting, progress, report, writeJson } from "./support/report.ts";
 import { deviceNames, mint } from "./support/tokens.ts";
@@ -59,7 +59,7 @@ const quietRate = patient ? await undisturbedRate() : undefined;
 console.log(`signing ${clients} tokens`);
 const tokens = await mint(nats.url, deviceNames("device", clients));
 await using messages = await MessageCounts.open(nats.url);
-await using ownership = await Ownership.open(nats.url, deployment);
+await using ownership = await Ownership.open([nats.url], deployment);
 const behaviour = patient ? "patient" : "impatient";
 await using load = new Load({
   port,

@@ -16,13 +16,13 @@ import { startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
 import { call } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
+import { ownersOf } from "../support/ownership.ts";
 import { Child } from "./support/child.ts";
 import { CpuOf, residentBytes, shownSeconds } from "./support/cpu.ts";
 import type { FakeNode } from "./support/fake-node.ts";
 import { LoopLag } from "./support/loop-lag.ts";
 import { MessageCounts } from "./support/message-counts.ts";
 import { count } from "./support/options.ts";
-import { ownersOf } from "./support/ownership.ts";
 import { connectionsShown } from "./support/presence.ts";
 import { keep, note, printSetting, progress, report, writeJson } from "./support/report.ts";
 

@@ -6,17 +6,23 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 
-/** Each line of input adds a process, "+<pid>", or takes one away that has ended, "-<pid>". */
+/**
+ * Each line of input adds a process, "+<pid>", or takes one away that has ended, "-<pid>", or adds a command that
+ * clears away what is no process, "!<command>".
+ */
 const SCRIPT = `
   pids=" "
+  commands=:
   while read -r line; do
     pid=\${line#?}
     case $line in
       +*) pids="$pids$pid " ;;
+      !*) commands="$commands; $pid" ;;
       -*) case $pids in *" $pid "*) pids="\${pids%%" $pid "*} \${pids#*" $pid "}" ;; esac ;;
     esac
   done
   for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+  eval "$commands"
 `;
 
 let reaper: Socket | undefined;
@@ -25,11 +31,20 @@ let reaper: Socket | undefined;
 export function tied<C extends ChildProcess>(child: C): C {
   const { pid } = child;
   if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return child;
-  reaper ??= startReaper();
-  const input = reaper;
+  const input = theReaper();
   input.write(`+${pid}\n`);
   child.once("exit", () => input.write(`-${pid}\n`));
   return child;
+}
+
+/** Has a command of one line run when this process is gone, also if it was run before: mounts, network namespaces. */
+export function tiedCommand(command: string): void {
+  theReaper().write(`!${command}\n`);
+}
+
+function theReaper(): Socket {
+  reaper ??= startReaper();
+  return reaper;
 }
 
 function startReaper(): Socket {

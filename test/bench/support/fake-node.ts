@@ -13,8 +13,8 @@ import { connectionId, incarnationOf } from "../../../streams/connection-id.ts";
 import { partitionOf } from "../../../streams/partition.ts";
 import { encodeJson, type Route } from "../../../streams/records.ts";
 import { routeKey } from "../../../streams/subjects.ts";
+import { connectToNats } from "../../support/nats-connection.ts";
 import { answerParent } from "./child.ts";
-import { connectForBench } from "./nats-connection.ts";
 
 export type FakeNode = {
   start: { ask: { natsUrl: string; partitions: number }; answer: null };
@@ -163,7 +163,7 @@ function started(): Node {
 
 answerParent<FakeNode>({
   async start({ natsUrl, partitions }) {
-    node = new Node(await connectForBench(natsUrl), partitions);
+    node = new Node(await connectToNats(natsUrl), partitions);
     return null;
   },
   async known({ devices }) {

@@ -1,7 +1,7 @@
 /** How many messages JetStream has stored, by stream: all of ours, buckets as well. */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { Connection } from "../../../internal/bus/connect.ts";
-import { connectForBench } from "./nats-connection.ts";
+import { connectToNats } from "../../support/nats-connection.ts";
 import { keep, note } from "./report.ts";
 
 const OURS = /^(HF_|KV_hf_)/;
@@ -12,7 +12,7 @@ export class MessageCounts implements AsyncDisposable {
 
   /** Counts from now on. */
   static async open(natsUrl: string): Promise<MessageCounts> {
-    const connection = await connectForBench(natsUrl);
+    const connection = await connectToNats(natsUrl);
     return new MessageCounts(connection, await sequences(connection));
   }
 

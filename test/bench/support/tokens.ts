@@ -1,13 +1,13 @@
 import { TokenIssuer } from "../../../internal/auth/tokens.ts";
 import { NatsBucket } from "../../../internal/bus/bucket.ts";
-import { connectForBench } from "./nats-connection.ts";
+import { connectToNats } from "../../support/nats-connection.ts";
 
 const GOOD_FOR_MS = 900_000;
 const AT_ONCE = 10_000;
 
 /** Signed as control does it; Admit has its own cost and its own figures. */
 export async function mint(natsUrl: string, devices: readonly string[]): Promise<string[]> {
-  await using connection = await connectForBench(natsUrl);
+  await using connection = await connectToNats(natsUrl);
   const issuer = await TokenIssuer.open(new NatsBucket(connection, "hf_key"));
   const expiresAtMs = Date.now() + GOOD_FOR_MS;
   const tokens: string[] = [];

@@ -1,8 +1,8 @@
 /** Whether partitions stay with their owners: from outside in the bucket, and from what projectors and nodes say. */
 import { Kvm } from "@nats-io/kv";
-import type { Connection } from "../../../internal/bus/connect.ts";
-import type { Deployment } from "../../support/deployment.ts";
-import { connectForBench } from "./nats-connection.ts";
+import type { Connection } from "../../internal/bus/connect.ts";
+import type { Deployment } from "./deployment.ts";
+import { connectToNats } from "./nats-connection.ts";
 
 export interface OwnershipLosses {
   /** Partitions that went from one owner to another. */
@@ -22,7 +22,7 @@ const SAID = {
 
 /** The owner of each partition, as the bucket has it. */
 export async function ownersOf(natsUrl: string): Promise<Map<string, string>> {
-  await using connection = await connectForBench(natsUrl);
+  await using connection = await connectToNats(natsUrl);
   const bucket = await new Kvm(connection.nc).open("hf_lease");
   const owners = new Map<string, string>();
   for await (const key of await bucket.keys()) {
@@ -45,8 +45,8 @@ export class Ownership implements AsyncDisposable {
   readonly #owners = new Map<string, string>();
   #moved = 0;
 
-  static async open(natsUrl: string, deployment: Deployment): Promise<Ownership> {
-    const ownership = new Ownership(await connectForBench(natsUrl), deployment);
+  static async open(natsUrls: readonly string[], deployment: Deployment): Promise<Ownership> {
+    const ownership = new Ownership(await connectToNats(...natsUrls), deployment);
     await ownership.#follow();
     return ownership;
   }

@@ -10,12 +10,12 @@ import { Command } from "commander";
 import { connectClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { testNats } from "../support/nats.ts";
+import { wholeNumberFromOne } from "../support/options.ts";
 import { Ownership } from "../support/ownership.ts";
 import { shownSeconds } from "./support/cpu.ts";
 import { clientPort, cpuByRole, startForBench } from "./support/deployment.ts";
 import { Load, shown } from "./support/load.ts";
 import { MessageCounts } from "./support/message-counts.ts";
-import { count } from "./support/options.ts";
 import { connectionsShown, onlineOf } from "./support/presence.ts";
 import { keep, note, printSetting, progress, report, writeJson } from "./support/report.ts";
 import { deviceNames, mint } from "./support/tokens.ts";
@@ -28,8 +28,13 @@ const WATCHED_SECONDS = 30;
 const GIVE_UP_SECONDS = 180;
 
 const options = new Command("departure")
-  .option("--clients <count>", "clients that vanish, 10,000 in a process", count, 60_000)
-  .option("--workers <count>", "access processes", count, 4)
+  .option(
+    "--clients <count>",
+    "clients that vanish, 10,000 in a process",
+    wholeNumberFromOne,
+    60_000,
+  )
+  .option("--workers <count>", "access processes", wholeNumberFromOne, 4)
   .option("--json <file>", "writes what was counted")
   .parse()
   .opts<{ clients: number; workers: number; json?: string }>();

@@ -12,13 +12,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
 import { eventually } from "../support/eventually.ts";
 import { testNats } from "../support/nats.ts";
+import { wholeNumberFromOne } from "../support/options.ts";
 import { Ownership } from "../support/ownership.ts";
 import { shownSeconds } from "./support/cpu.ts";
 import { clientPort, cpuByRole, startForBench } from "./support/deployment.ts";
 import { Load, shown } from "./support/load.ts";
 import type { LoadCounts } from "./support/load-process.ts";
 import { MessageCounts } from "./support/message-counts.ts";
-import { count } from "./support/options.ts";
 import { connectionsShown } from "./support/presence.ts";
 import { keep, note, printSetting, progress, report, writeJson } from "./support/report.ts";
 import { deviceNames, mint } from "./support/tokens.ts";
@@ -30,12 +30,12 @@ const PATIENT_SHARE = 0.85;
 const MOST = 0.9;
 
 const options = new Command("overload")
-  .option("--workers <count>", "access processes", count, 12)
-  .option("--clients <count>", "clients, 10,000 in a process", count, 120_000)
-  .option("--seconds <count>", "how long they come", count, 160)
-  .option("--in-flight <count>", "attempts of impatient clients at once", count, 2_400)
+  .option("--workers <count>", "access processes", wholeNumberFromOne, 12)
+  .option("--clients <count>", "clients, 10,000 in a process", wholeNumberFromOne, 120_000)
+  .option("--seconds <count>", "how long they come", wholeNumberFromOne, 160)
+  .option("--in-flight <count>", "attempts of impatient clients at once", wholeNumberFromOne, 2_400)
   .option("--patient", "clients like the SDK's, compared with an undisturbed rate")
-  .option("--undisturbed <count>", "clients of the undisturbed rate", count, 10_000)
+  .option("--undisturbed <count>", "clients of the undisturbed rate", wholeNumberFromOne, 10_000)
   .option("--json <file>", "writes what was counted")
   .parse()
   .opts<{

@@ -16,13 +16,13 @@ import { startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
 import { call } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
+import { wholeNumberFromOne } from "../support/options.ts";
 import { ownersOf } from "../support/ownership.ts";
 import { Child } from "./support/child.ts";
 import { CpuOf, residentBytes, shownSeconds } from "./support/cpu.ts";
 import type { FakeNode } from "./support/fake-node.ts";
 import { LoopLag } from "./support/loop-lag.ts";
 import { MessageCounts } from "./support/message-counts.ts";
-import { count } from "./support/options.ts";
 import { connectionsShown } from "./support/presence.ts";
 import { keep, note, printSetting, progress, report, writeJson } from "./support/report.ts";
 
@@ -36,10 +36,10 @@ const GIVE_UP_SECONDS = 300;
 const WATCHED_AFTER_MS = 10_000;
 
 const options = new Command("takeover")
-  .option("--known <count>", "devices known, online or not", count, 1_000_000)
-  .option("--online <count>", "devices online", count, 100_000)
+  .option("--known <count>", "devices known, online or not", wholeNumberFromOne, 1_000_000)
+  .option("--online <count>", "devices online", wholeNumberFromOne, 100_000)
   .option("--alone", "the killed projector owned every partition, and the other starts then")
-  .option("--settle <seconds>", "between the last login and the kill", count, 20)
+  .option("--settle <seconds>", "between the last login and the kill", wholeNumberFromOne, 20)
   .option("--json <file>", "writes what was counted")
   .parse()
   .opts<{ known: number; online: number; alone?: true; settle: number; json?: string }>();

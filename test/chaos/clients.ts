@@ -13,8 +13,14 @@ export interface CrowdOptions {
   folder: string;
   seed: number;
   processes?: number;
-  /** See `DeviceOptions.forgets`. */
+  /** See `BareDeviceOptions.forgets`. */
   forgets?: number;
+  kind?: "bare" | "sdk";
+  controlUrl: string;
+  /** Names the files of the histories. */
+  writer?: string;
+  /** Between two logins at the beginning; they are in the order of the devices then. Default: a short flood, at random. */
+  spreadMs?: number;
 }
 
 export class Clients implements AsyncDisposable {
@@ -26,7 +32,8 @@ export class Clients implements AsyncDisposable {
 
   /** Every device begins to connect; ask `report` how many are online. */
   static async start(options: CrowdOptions): Promise<Clients> {
-    const { devices, urls, folder, seed, processes = 1, forgets = 0 } = options;
+    const { devices, urls, controlUrl, folder, seed, processes = 1, forgets = 0 } = options;
+    const { kind = "bare", writer = "clients", spreadMs = 0 } = options;
     const members = Array.from({ length: processes }, () => new ClientProcess());
     const clients = new Clients(members);
     await Promise.all(
@@ -34,11 +41,14 @@ export class Clients implements AsyncDisposable {
         member.order({
           order: "begin",
           devices: devices.filter((_, at) => at % processes === index),
+          kind,
           urls,
+          controlUrl,
           folder,
-          writer: `clients-${index + 1}`,
+          writer: `${writer}-${index + 1}`,
           seed: seed + index,
           forgets,
+          spreadMs: spreadMs * processes,
         }),
       ),
     );
@@ -62,6 +72,7 @@ export class Clients implements AsyncDisposable {
       online: sum("online"),
       repeats: sum("repeats"),
       logins: sum("logins"),
+      refusals: sum("refusals"),
     };
   }
 

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { checkMustArrive, type MustArriveVerdict } from "./check-must-arrive.ts";
 import { openHistory, readHistories } from "./history.ts";
 import { unleash } from "./nemesis.ts";
-import { planFaults } from "./nemesis-plan.ts";
 import type { RunOptions } from "./run-routes.ts";
 import { sendUntil } from "./sender.ts";
 import type { Stage } from "./stage.ts";
@@ -25,12 +24,7 @@ export async function runMustArrive(
 ): Promise<MustArriveVerdict> {
   const { seed, seconds, perSecond, report } = options;
   const { clients, deployment, devices, folder } = stage;
-  const { access, projector, nats } = stage.kinds;
-  const plan = planFaults({
-    seed,
-    withinMs: seconds * 1_000,
-    victims: { access, projector, nats },
-  });
+  const plan = stage.plan(seed, seconds);
 
   await using history = openHistory(folder, "sender");
   const stop = new AbortController();
@@ -59,9 +53,9 @@ export async function runMustArrive(
   };
   await untilSettled(SETTLED_WITHIN_MS, async () => {
     await noteExpired(deployment.pushUrl, undelivered(await written()), history);
-    return checkMustArrive(await written()).problems;
+    return checkMustArrive(await written(), stage.lostTails).problems;
   });
   const entries = await written();
   await keepTraces(deployment.pushUrl, undelivered(entries), folder);
-  return checkMustArrive(entries);
+  return checkMustArrive(entries, stage.lostTails);
 }

@@ -4,7 +4,6 @@ import { seededRandom } from "../support/seeded-random.ts";
 import { checkRoutes } from "./check-routes.ts";
 import { readHistories } from "./history.ts";
 import { unleash } from "./nemesis.ts";
-import { planFaults } from "./nemesis-plan.ts";
 import type { Stage } from "./stage.ts";
 import { untilSettled } from "./until-settled.ts";
 
@@ -39,14 +38,8 @@ export function routeProblems({ clients, deployment, devices, folder }: Stage): 
 /** Ends with a share of the devices away for good and all others connected. */
 export async function shake(stage: Stage, options: RunOptions): Promise<void> {
   const { seed, seconds, report } = options;
-  const { access, projector, nats } = stage.kinds;
-  const plan = planFaults({
-    seed,
-    withinMs: seconds * 1_000,
-    victims: { access, projector, nats },
-  });
   await stage.clients.beRestless(RESTLESSNESS);
-  await unleash(plan, stage.victims, report);
+  await unleash(stage.plan(seed, seconds), stage.victims, report);
 
   const random = seededRandom(seed);
   const away = stage.devices.filter(() => random() < SHARE_LEFT_AWAY);

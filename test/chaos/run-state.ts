@@ -21,7 +21,7 @@ export async function runState(stage: Stage, options: StateOptions): Promise<str
   await shake(stage, options);
   const verdict = async () => {
     await Promise.all([history.flushed(), clients.report()]);
-    return checkConnectionState(await readHistories(folder));
+    return checkConnectionState(await readHistories(folder), stage.lostTails);
   };
   const problems = await untilSettled(SETTLED_WITHIN_MS, async () => (await verdict()).problems);
   const { online, offline } = await verdict();

@@ -46,8 +46,9 @@ export async function isolatedHomes(count: number): Promise<IsolatedHomes> {
     const namespace = `${id}n${index}`;
     const host = `${subnet}.${index + 1}`;
     const inside = (...args: string[]) => ip("-n", namespace, ...args);
-    // Takes its end of the cable along.
     remove(`netns del ${namespace}`);
+    // A namespace lives on while a connection of its own does.
+    remove(`link del ${cable(index)}`);
     await ip("netns", "add", namespace);
     await ip(
       "link",

@@ -14,7 +14,7 @@ import { openHistory, readHistories } from "./history.ts";
 import type { MustArriveOptions } from "./run-must-arrive.ts";
 import { routeProblems } from "./run-routes.ts";
 import { sendUntil } from "./sender.ts";
-import type { Stage } from "./stage.ts";
+import { namesOf, type Stage } from "./stage.ts";
 import { subscribeToState } from "./state-subscriber.ts";
 import { noteExpired, undelivered } from "./undelivered.ts";
 import { untilSettled } from "./until-settled.ts";
@@ -32,7 +32,8 @@ export async function runLeaders(stage: Stage, options: MustArriveOptions): Prom
   await using history = openHistory(folder, "sender");
   await using seen = openHistory(folder, "subscriber");
   await using _ = await subscribeToState({ natsUrls, history: seen });
-  const comers = await stage.moreClients("comer", Math.ceil(devices.length * RESTLESS_SHARE), {});
+  const restless = namesOf("comer", Math.ceil(devices.length * RESTLESS_SHARE));
+  const comers = await stage.moreClients("comer", restless, {});
   await comers.beRestless(RESTLESSNESS);
   await using ownership = await Ownership.open(natsUrls, deployment);
   const stop = new AbortController();
@@ -71,7 +72,7 @@ export async function runLeaders(stage: Stage, options: MustArriveOptions): Prom
     const entries = await written();
     return [...checkMustArrive(entries).problems, ...checkConnectionState(entries).problems];
   });
-  return [...problems, ...unsettled, ...(await routeProblems(stage))];
+  return [...problems, ...unsettled, ...(await routeProblems(stage, restless))];
 }
 
 async function killLeaders(stage: Stage, { seed, seconds, report }: MustArriveOptions) {

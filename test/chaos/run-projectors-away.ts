@@ -7,7 +7,7 @@ import { getDevices } from "../support/api.ts";
 import { checkRoutes } from "./check-routes.ts";
 import { readHistories } from "./history.ts";
 import type { RunOptions } from "./run-routes.ts";
-import type { Stage } from "./stage.ts";
+import { namesOf, type Stage } from "./stage.ts";
 import { untilSettled } from "./until-settled.ts";
 
 const LOGINS_PER_SECOND = 50;
@@ -28,7 +28,8 @@ export async function runProjectorsAway(stage: Stage, options: RunOptions): Prom
   report("every projector was killed");
 
   const coming = LOGINS_PER_SECOND * seconds;
-  const comers = await stage.moreClients("comer", coming, { spreadMs: 1_000 / LOGINS_PER_SECOND });
+  const names = namesOf("comer", coming);
+  const comers = await stage.moreClients("comer", names, { spreadMs: 1_000 / LOGINS_PER_SECOND });
   const state = async () => ({ stay: await clients.report(), come: await comers.report() });
   while (performance.now() - awayAt < seconds * 1_000) {
     await sleep(
@@ -52,10 +53,7 @@ export async function runProjectorsAway(stage: Stage, options: RunOptions): Prom
   for (const projector of deployment.projectors) await projector.start();
   const backAt = performance.now();
   report("the projectors are started again");
-  const everybody = [
-    ...devices,
-    ...Array.from({ length: coming }, (_, index) => `comer${index + 1}`),
-  ];
+  const everybody = [...devices, ...names];
   const wrong = await untilSettled(ROUTES_RIGHT_WITHIN_MS, async () => {
     await state();
     const shown = [];

@@ -27,10 +27,13 @@ export async function runRoutes(stage: Stage, options: RunOptions): Promise<stri
 }
 
 /** What is still wrong with the routes when there was time to set them right, a line each. */
-export function routeProblems({ clients, deployment, devices, folder }: Stage): Promise<string[]> {
+export function routeProblems(
+  { clients, deployment, devices, folder }: Stage,
+  others: readonly string[] = [],
+): Promise<string[]> {
   return untilSettled(SETTLED_WITHIN_MS, async () => {
     await clients.report();
-    const shown = await getDevices(deployment.pushUrl, devices);
+    const shown = await getDevices(deployment.pushUrl, [...devices, ...others]);
     return checkRoutes(await readHistories(folder), shown);
   });
 }

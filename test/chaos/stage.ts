@@ -45,7 +45,7 @@ export interface Stage extends AsyncDisposable {
   /** The faults of a run on everything that may be struck. */
   plan(seed: number, seconds: number): Fault[];
   /** More clients, beside those who are connected already. */
-  moreClients(prefix: string, count: number, options: MoreClients): Promise<Clients>;
+  moreClients(writer: string, devices: readonly string[], options: MoreClients): Promise<Clients>;
   /** Resolves when every client but these is connected. */
   everybodyOnline(but?: readonly string[]): Promise<void>;
 }
@@ -78,7 +78,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
   );
   started.defer(() => keepLogs(deployment, folder));
 
-  const devices = Array.from({ length: count }, (_, index) => `d${index + 1}`);
+  const devices = namesOf("d", count);
   const { controlUrl } = deployment;
   const startClients = async (
     names: readonly string[],
@@ -137,13 +137,15 @@ export async function setStage(options: StageOptions): Promise<Stage> {
         more: { nats: more },
         ...(longestFreezeMs !== undefined && { longestFreezeMs }),
       }),
-    async moreClients(prefix, count, own) {
-      const names = Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`);
-      const crowd = await startClients(names, { ...own, writer: prefix });
-      return running.use(crowd);
-    },
+    moreClients: async (writer, names, own) =>
+      running.use(await startClients(names, { ...own, writer })),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** `<prefix>1` and so on. */
+export function namesOf(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`);
 }
 
 async function admitAll(controlUrl: string, devices: readonly string[]): Promise<Admitted[]> {

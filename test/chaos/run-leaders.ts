@@ -7,6 +7,7 @@ import { jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import { eventually } from "../support/eventually.ts";
 import { connectToNats } from "../support/nats-connection.ts";
 import { Ownership } from "../support/ownership.ts";
+import { patient } from "../support/patience.ts";
 import { pick, seededRandom } from "../support/seeded-random.ts";
 import { checkConnectionState } from "./check-connection-state.ts";
 import { checkMustArrive } from "./check-must-arrive.ts";
@@ -67,7 +68,7 @@ export async function runLeaders(stage: Stage, options: MustArriveOptions): Prom
     await Promise.all([history.flushed(), seen.flushed(), clients.report(), comers.report()]);
     return readHistories(folder);
   };
-  const unsettled = await untilSettled(SETTLED_WITHIN_MS, async () => {
+  const unsettled = await untilSettled(patient(SETTLED_WITHIN_MS), async () => {
     await noteExpired(pushUrl, undelivered(await written()), history);
     const entries = await written();
     return [...checkMustArrive(entries).problems, ...checkConnectionState(entries).problems];

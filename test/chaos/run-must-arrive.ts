@@ -1,5 +1,6 @@
 /** A sender and restless clients while processes are struck; nothing accepted may be lost, doubled or shuffled. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { patient } from "../support/patience.ts";
 import { checkMustArrive, type MustArriveVerdict } from "./check-must-arrive.ts";
 import { openHistory, readHistories } from "./history.ts";
 import { unleash } from "./nemesis.ts";
@@ -51,7 +52,7 @@ export async function runMustArrive(
     await Promise.all([history.flushed(), clients.report()]);
     return readHistories(folder);
   };
-  await untilSettled(SETTLED_WITHIN_MS, async () => {
+  await untilSettled(patient(SETTLED_WITHIN_MS), async () => {
     await noteExpired(deployment.pushUrl, undelivered(await written()), history);
     return checkMustArrive(await written(), stage.lostTails).problems;
   });

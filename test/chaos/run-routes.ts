@@ -1,5 +1,6 @@
 /** Devices come, go and vanish while processes are struck; afterwards every route must be right. */
 import { getDevices } from "../support/api.ts";
+import { patient } from "../support/patience.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { checkRoutes } from "./check-routes.ts";
 import { readHistories } from "./history.ts";
@@ -31,7 +32,7 @@ export function routeProblems(
   { clients, deployment, devices, folder }: Stage,
   others: readonly string[] = [],
 ): Promise<string[]> {
-  return untilSettled(SETTLED_WITHIN_MS, async () => {
+  return untilSettled(patient(SETTLED_WITHIN_MS), async () => {
     await clients.report();
     const shown = await getDevices(deployment.pushUrl, [...devices, ...others]);
     return checkRoutes(await readHistories(folder), shown);

@@ -14,7 +14,7 @@ import {
   type TestCluster,
   testCluster,
 } from "../support/nats-cluster.ts";
-import { isolatedHomes, smallStore, whyNotRoot } from "../support/root.ts";
+import { isolatedHomes, smallStore, whyNotAsRoot } from "../support/root.ts";
 import type { Victim } from "./nemesis.ts";
 import type { MoreFaults, ServerFault } from "./nemesis-plan.ts";
 
@@ -27,6 +27,9 @@ export const SERVER_FAULTS: Readonly<Record<ServerFault, string>> = {
     "a server comes back with an older copy of its store; with --sync always with all that it had synced",
   "power-cut": "all servers are killed at once",
 };
+
+/** What a fault needs, and the rights to run it. */
+const PROGRAMS: Partial<Record<ServerFault, "ip" | "mount">> = { cut: "ip", fill: "mount" };
 
 /** What was accepted in this time may be lost, in Unix milliseconds. */
 export interface LostTail {
@@ -124,7 +127,8 @@ export async function startClusterToStrike(options: StruckOptions): Promise<Stru
 }
 
 function possible(fault: ServerFault, report: (line: string) => void): boolean {
-  const why = fault === "cut" || fault === "fill" ? whyNotRoot() : undefined;
+  const program = PROGRAMS[fault];
+  const why = program === undefined ? undefined : whyNotAsRoot(program);
   if (why !== undefined) report(`${fault} is left out: ${why}`);
   return why === undefined;
 }

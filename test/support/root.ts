@@ -1,5 +1,5 @@
 /** What tests do to the machine itself, where they may: they need root, and Linux. */
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import type { ServerHome } from "./nats-cluster.ts";
@@ -7,10 +7,12 @@ import { tiedCommand } from "./tied.ts";
 
 const run = promisify(execFile);
 
-/** Why this process may not do such things; undefined: it may. */
-export function whyNotRoot(): string | undefined {
+/** Why this process cannot do such things with a program of the system's; undefined: it can. */
+export function whyNotAsRoot(program: "ip" | "mount"): string | undefined {
   if (process.platform !== "linux") return "it needs Linux";
-  return process.getuid?.() === 0 ? undefined : "it needs root";
+  if (process.getuid?.() !== 0) return "it needs root";
+  const found = spawnSync(program, ["-V"], { stdio: "ignore" }).error === undefined;
+  return found ? undefined : `it needs the program ${program}`;
 }
 
 export interface IsolatedHomes extends AsyncDisposable {

@@ -1,6 +1,5 @@
 /** The calls of the business API that tests make most, as JSON over HTTP. */
-import { eventually } from "./eventually.ts";
-import { call } from "./gateway.ts";
+import { call, untilAvailable } from "./gateway.ts";
 
 /** Fields with default values are left out in JSON. */
 export interface ShownDevice {
@@ -20,20 +19,10 @@ export async function getDevices(
   devices: readonly string[],
 ): Promise<ShownDevice[]> {
   const method = "holdfast.directory.v1.DirectoryService/GetDevices";
-  const answer = await eventually(
-    "GetDevices is answered",
-    () =>
-      call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices }).catch(
-        unlessUnavailable,
-      ),
-    { everyMs: 100 },
+  const answer = await untilAvailable("GetDevices", () =>
+    call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices }),
   );
   return answer.devices;
-}
-
-/** Undefined for an error that goes away by itself; throws any other. */
-function unlessUnavailable(error: Error): undefined {
-  if (!error.message.includes('"code":"unavailable"')) throw error;
 }
 
 /** The incarnations of the live access nodes. */

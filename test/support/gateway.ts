@@ -124,12 +124,26 @@ export interface Admission {
   endpoints: { url: string; protocol: string; node: string; weight: number }[];
 }
 
-export function admit(control: string, device: string, user = "", app = "demo") {
-  return call<Admission>(control, "holdfast.control.v1.ControlService/Admit", {
-    app,
-    device,
-    user,
-  });
+/** Asks again while there is no node that takes logins, as every client does. */
+export function admit(
+  control: string,
+  device: string,
+  user = "",
+  app = "demo",
+): Promise<Admission> {
+  const method = "holdfast.control.v1.ControlService/Admit";
+  const request = { app, device, user };
+  return untilAvailable("Admit", () => call<Admission>(control, method, request));
+}
+
+/** Makes a call again as long as its answer is `unavailable`, which goes away by itself. */
+export function untilAvailable<T extends object>(what: string, make: () => Promise<T>): Promise<T> {
+  const again = (error: Error) => {
+    if (!error.message.includes('"code":"unavailable"')) throw error;
+    return undefined;
+  };
+  const answered = () => make().catch(again);
+  return eventually(`${what} is answered`, answered, { everyMs: 100 }) as Promise<T>;
 }
 
 /** Resolves when `GET <base>/readyz` answers 200. */

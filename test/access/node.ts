@@ -2,7 +2,7 @@
 import type { AccessConfig } from "../../internal/access/config.ts";
 import { type AccessMetrics, newAccessMetrics } from "../../internal/access/metrics.ts";
 import { type AccessNode, createAccessNode } from "../../internal/access/service.ts";
-import type { Clock } from "../../internal/clock/clock.ts";
+import type { Clock, Random } from "../../internal/clock/clock.ts";
 import type { Welcome } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { type ClientOptions, connectClient, type TestClient } from "../support/client.ts";
 import { FakeStreams } from "../support/fake-streams.ts";
@@ -50,7 +50,7 @@ export interface LoggedIn {
 }
 
 export async function startNode(
-  options: { config?: Partial<AccessConfig>; clock?: Clock } = {},
+  options: { config?: Partial<AccessConfig>; clock?: Clock; random?: Random } = {},
 ): Promise<TestNode> {
   const messages = new MemoryMessages();
   const urgent = new MemoryMessages();
@@ -91,6 +91,7 @@ export async function startNode(
         return log;
       },
       ...(options.clock !== undefined && { clock: options.clock }),
+      ...(options.random !== undefined && { random: options.random }),
     },
     logger: quietLogger,
     metrics,

@@ -14,6 +14,7 @@ import { serverConfig } from "../../internal/nats-server/server-config.ts";
 import { eventually } from "../support/eventually.ts";
 import { localBinary } from "../support/nats-local.ts";
 import { tempFolder } from "../support/temp-folder.ts";
+import { tied } from "../support/tied.ts";
 import { fakeNatsServer } from "./fake-binary.ts";
 
 const binary = await localBinary();
@@ -21,9 +22,11 @@ const binary = await localBinary();
 /** Starts a process that has an embedded NATS, and waits for that. */
 async function startParent(dataDir: string) {
   const script = join(import.meta.dirname, "embedded-parent.ts");
-  const child = spawn(process.execPath, [script, dataDir, binary], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = tied(
+    spawn(process.execPath, [script, dataDir, binary], {
+      stdio: ["ignore", "pipe", "inherit"],
+    }),
+  );
   const [line] = await once(createInterface({ input: child.stdout }), "line");
   const { pid, url } = JSON.parse(line) as { pid: number; url: string };
   return { child, pid, url };
@@ -164,7 +167,7 @@ test("a NATS left behind on the folder is ended before a new one is started", as
 
 test("a process that merely has the id of an earlier NATS is left alone", async () => {
   await using folder = await tempFolder();
-  const bystander = spawn("sleep", ["60"]);
+  const bystander = tied(spawn("sleep", ["60"]));
   await once(bystander, "spawn");
   const pid = bystander.pid!;
   await writeRecord(join(folder.path, "nats-server.pid"), { pid, startedAt: "another time" });

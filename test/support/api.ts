@@ -1,6 +1,5 @@
 /** The calls of the business API that tests make most, as JSON over HTTP. */
-import { eventually } from "./eventually.ts";
-import { call } from "./gateway.ts";
+import { call, untilAvailable } from "./gateway.ts";
 
 /** Fields with default values are left out in JSON. */
 export interface ShownDevice {
@@ -14,17 +13,15 @@ export interface ShownDevice {
   offlineReason?: string;
 }
 
-/** Asks again while the gateway says that it cannot tell at the moment: what it tells is right. */
+/** Exact or `unavailable`, for a moment: then it is asked again, as a business server would. */
 export async function getDevices(
   pushUrl: string,
   devices: readonly string[],
 ): Promise<ShownDevice[]> {
   const method = "holdfast.directory.v1.DirectoryService/GetDevices";
-  const ask = () => call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices });
-  const unlessUnavailable = (reason: unknown): undefined => {
-    if (!String(reason).includes('"unavailable"')) throw reason;
-  };
-  const answer = await eventually("somebody can tell", () => ask().catch(unlessUnavailable));
+  const answer = await untilAvailable("GetDevices", () =>
+    call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices }),
+  );
   return answer.devices;
 }
 

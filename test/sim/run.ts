@@ -5,6 +5,10 @@ import { verdict } from "./verdict.ts";
 /** Long enough to find an owner, declare the dead, and compare every digest once more. */
 const SETTLE_MS = 70_000;
 
+/** What is still under way by then is given more time, 50 ms after 50 ms. */
+const WAIT_MS = 50;
+const MOST_WAITS = 2_400;
+
 export interface Run {
   seed: number;
   wrong: string[];
@@ -57,8 +61,9 @@ export async function simulate(seed: number): Promise<Run> {
   if (asker.answered - asked.answered !== cluster.devices.length) {
     cluster.violate(`${asker.refused - asked.refused} questions are refused, though all is well`);
   }
-  // A digest may be under way at just this moment.
-  for (let i = 0; i < 20 && isBusy(cluster); i++) await world.runUntil(world.now + 50);
+  // A digest may be under way at just this moment. After minutes without projectors, a slow connection has
+  // much to tell, one event of a device after the other.
+  for (let i = 0; i < MOST_WAITS && isBusy(cluster); i++) await world.runUntil(world.now + WAIT_MS);
   return { seed, wrong: verdict(cluster), history: cluster.history, cluster };
 }
 

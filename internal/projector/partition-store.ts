@@ -134,7 +134,8 @@ async function fromRoutes(
         if (!wanted) continue;
         if (otherLog) table.restoreRoute(route);
         else table.restoreStored(route);
-        routes.push(one);
+        // Of another log each is looked at once more before it is replaced: it may be newer all the same.
+        if (!otherLog) routes.push(one);
       }
     })(),
   );

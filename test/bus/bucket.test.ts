@@ -90,6 +90,18 @@ describe("put and delete", () => {
     expect((await bucket.get(`${scope}.a`))?.value).toHaveLength(0);
   });
 
+  test("the latest is what was stored last, a deletion too", async () => {
+    const first = await stored(put("l", "one"));
+    const latest = async () => {
+      const entry = await bucket.latest(`${scope}.l`);
+      return entry && shown(entry);
+    };
+    expect(await latest()).toBe("l=one");
+    await stored(remove("l", first));
+    expect(await latest()).toBe("l!");
+    expect(await bucket.latest(`${scope}.never`)).toBeUndefined();
+  });
+
   test("a key that was never written is not there", async () => {
     expect(await bucket.get(`${scope}.nothing`)).toBeUndefined();
   });
@@ -158,6 +170,21 @@ describe("list", () => {
     expect(entries).toEqual(Array.from({ length: 2_000 }, (_, i) => `k${i}=${i}`));
     const exactPages = await list(`${scope}.>`);
     expect(exactPages).toHaveLength(2_000);
+  });
+
+  test("takes several filters at once, few matches or many", async () => {
+    await putMany(1_100);
+    await stored(put("a.1", "x"));
+    await stored(put("b.1", "y"));
+    const listed = async (...filters: string[]) => {
+      const entries: string[] = [];
+      for await (const entry of bucket.list(filters.map((filter) => `${scope}.${filter}`))) {
+        entries.push(shown(entry));
+      }
+      return entries.sort();
+    };
+    expect(await listed("a.*", "b.*", "c.*")).toEqual(["a.1=x", "b.1=y"]);
+    expect(await listed("*", "a.*")).toHaveLength(1_101);
   });
 
   test("may be left before its end, and leaves no consumer behind", async () => {

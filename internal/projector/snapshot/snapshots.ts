@@ -58,7 +58,8 @@ export class Snapshots {
 
   /** Begins one if it is time. `generation`: no earlier snapshot has it. */
   tick(table: RouteTable, generation: number): void {
-    if (this.#writing || !this.#isDue(table.devices.size)) return;
+    // One at a time, and none before the checkpoint names the one before.
+    if (this.#writing || this.#old.length > 0 || !this.#isDue(table.devices.size)) return;
     this.#writing = true;
     void this.#take(table, generation).finally(() => {
       this.#writing = false;

@@ -5,7 +5,6 @@ import { verdict } from "./verdict.ts";
 /** Long enough to find an owner, declare the dead, and compare every digest once more. */
 const SETTLE_MS = 70_000;
 
-
 export interface Run {
   seed: number;
   wrong: string[];

@@ -7,7 +7,7 @@ const SETTLE_MS = 70_000;
 
 /** What is still under way by then is given more time, 50 ms after 50 ms. */
 const WAIT_MS = 50;
-const MOST_WAITS = 2_400;
+const MOST_WAITS = 12_000;
 
 export interface Run {
   seed: number;

@@ -68,9 +68,13 @@ export type BucketName =
   | "hf_full"
   | "hf_app"
   | "hf_key"
+  | "hf_revoked"
   | "hf_lease"
   | "hf_checkpoint"
   | "hf_meta";
+
+/** The longest that a token may be good. */
+export const MAX_TOKEN_MS = 15 * MINUTE;
 
 /** How long an offline device stays known. */
 export const ROUTE_TTL_MS = 7 * DAY;
@@ -181,6 +185,8 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_full", ttlMs: MAX_TTL_MS, replicas },
     { name: "hf_app", ttlMs: forever, replicas },
     { name: "hf_key", ttlMs: forever, replicas },
+    // As long as a token that is revoked could have been good, with room for clocks that differ.
+    { name: "hf_revoked", ttlMs: 2 * MAX_TOKEN_MS, replicas },
     { name: "hf_lease", ttlMs: forever, replicas },
     { name: "hf_checkpoint", ttlMs: forever, replicas },
     { name: "hf_meta", ttlMs: forever, replicas },

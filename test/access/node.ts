@@ -11,6 +11,7 @@ import { MemoryMessages } from "../support/memory-messages.ts";
 import {
   FakeAppender,
   FakeLog,
+  FakeRevocations,
   FakeStream,
   fakeVerifier,
   type TokenInit,
@@ -26,6 +27,7 @@ export interface TestNode extends AsyncDisposable {
   stream: FakeStream;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
+  revocations: FakeRevocations;
   metrics: AccessMetrics;
   /** Connects without logging in. Over WebSocket with JSON unless told otherwise. */
   connect(how?: ClientKind): Promise<TestClient>;
@@ -56,6 +58,7 @@ export async function startNode(
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
   const logs: FakeLog[] = [];
+  const revocations = new FakeRevocations();
   const anywhere = { host: "127.0.0.1", port: 0, url: undefined };
   const node = await createAccessNode({
     config: {
@@ -78,6 +81,8 @@ export async function startNode(
       roomSettings,
       businesses,
       verifier: fakeVerifier,
+      revocations,
+      apps: revocations,
       openLog(events, status) {
         status(); // as the real one does with its first beat
         const log = new FakeLog(events);
@@ -118,6 +123,7 @@ export async function startNode(
     stream,
     roomSettings,
     businesses,
+    revocations,
     metrics,
     connect,
     login,

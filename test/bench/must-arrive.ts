@@ -11,7 +11,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { TokenIssuer } from "../../internal/auth/tokens.ts";
+import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
 import { NatsBucket } from "../../internal/bus/bucket.ts";
 import { connect } from "../../internal/bus/connect.ts";
 import { Delivery, PushService, Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";

@@ -12,7 +12,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { build } from "hdr-histogram-js";
-import { TokenIssuer } from "../../internal/auth/tokens.ts";
+import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
 import { NatsBucket } from "../../internal/bus/bucket.ts";
 import { connect } from "../../internal/bus/connect.ts";
 import { connectClient } from "../support/client.ts";

@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { patient } from "./test/support/patience.ts";
 
 export default defineConfig({
   test: {
@@ -7,9 +8,10 @@ export default defineConfig({
     // Files run in processes of their own: they start servers and send signals.
     pool: "forks",
     maxWorkers: 2,
-    // Room for a busy two-core machine; a test that is merely slow still passes.
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // A test that is merely slow still passes: conditions are waited for, never moments.
+    testTimeout: patient(30_000),
+    hookTimeout: patient(60_000),
+    expect: { poll: { timeout: patient(5_000) } },
     reporters: process.env.CI ? ["verbose"] : ["default"],
   },
 });

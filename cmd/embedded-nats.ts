@@ -1,4 +1,6 @@
+import { resolve } from "node:path";
 import { acquireNatsServer, defaultCacheDir } from "../internal/nats-server/acquire.ts";
+import { prepareDataFolder } from "../internal/nats-server/data-folder.ts";
 import { type EmbeddedNats, startEmbeddedNats } from "../internal/nats-server/embedded.ts";
 import { announceListening } from "../internal/observe/logger.ts";
 import { forRole, type RoleContext } from "./role.ts";
@@ -6,6 +8,8 @@ import { forRole, type RoleContext } from "./role.ts";
 /** Finds or fetches nats-server and runs it beside this process. */
 export async function startEmbedded(parent: RoleContext): Promise<EmbeddedNats> {
   const { config, log } = forRole("nats", parent);
+  // Before anything is fetched for it.
+  await prepareDataFolder(resolve(config.dataDir));
   const found = await acquireNatsServer({
     explicit: config.natsServer,
     searchPath: process.env.PATH ?? "",
@@ -16,9 +20,16 @@ export async function startEmbedded(parent: RoleContext): Promise<EmbeddedNats> 
   const nats = await startEmbeddedNats({
     dataDir: config.dataDir,
     binary: found.path,
+    preferredPort: config.natsPort,
+    storeMaxBytes: config.storeMaxBytes,
     onEvent: (event) => {
       if (event.kind === "log") log.debug(event.line);
-      else log.warn(event, "embedded nats-server");
+      else if (event.kind === "port-taken") {
+        log.warn(
+          { port: event.wanted },
+          "port is taken (HOLDFAST_NATS_PORT); NATS goes to another",
+        );
+      } else log.warn(event, "embedded nats-server");
     },
   });
   announceListening(log, { transport: "nats", address: nats.url });

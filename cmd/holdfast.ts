@@ -13,6 +13,7 @@ import {
 import { HoldfastError } from "../internal/status/errors.ts";
 import { adminCommands } from "./admin/command.ts";
 import { businessCommand } from "./business/command.ts";
+import { deploymentCommand } from "./deployment/command.ts";
 import type { Role } from "./role.ts";
 import { traceCommand } from "./trace/command.ts";
 
@@ -23,7 +24,7 @@ const ROLES: Record<string, { load: () => Promise<Role>; help: string }> = {
     help: "every role in one process, with an embedded nats-server unless one is named",
   },
   access: {
-    load: async () => (await import("./access/main.ts")).runAccess,
+    load: async () => (await import("./access/main.ts")).runAccessAlone,
     help: "holds client connections",
   },
   projector: {
@@ -80,6 +81,7 @@ program
 
 for (const command of adminCommands(exitOnMistake)) program.addCommand(command);
 program.addCommand(businessCommand(exitOnMistake));
+program.addCommand(deploymentCommand(exitOnMistake));
 program.addCommand(traceCommand(exitOnMistake));
 
 await program.parseAsync();

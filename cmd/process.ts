@@ -7,6 +7,8 @@ import { forRole, type Role } from "./role.ts";
 
 /** How long a stop may take before the process ends all the same. */
 const STOP_DEADLINE_MS = 20_000;
+/** The same for one that is still starting: whatever it waits for may not know of the stop. */
+const START_DEADLINE_MS = 5_000;
 /** One Ctrl-C comes twice, from the terminal and from npm; later than this it is a second one. */
 const SAME_SIGNAL_MS = 1_000;
 
@@ -23,19 +25,34 @@ export async function runUntilSignal(name: string, config: Config, run: Role): P
   });
 
   const context = { config, log, registry: createRegistry(), signal };
-  const running = await run(context);
+  let giveUp: NodeJS.Timeout | undefined;
+  const asked = () => {
+    giveUp = endIn(START_DEADLINE_MS, log);
+  };
+  signal.addEventListener("abort", asked, { once: true });
+  const running = await run(context).catch((reason) => {
+    if (!signal.aborted) throw reason;
+    log.info("stopped while starting");
+    process.exit(0);
+  });
   const metrics = await serveMetrics(forRole(name, context), () => running.ready());
   if (!signal.aborted) {
     await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
   }
-  setTimeout(() => {
-    log.error("could not stop in time");
-    process.exit(1);
-  }, STOP_DEADLINE_MS).unref();
+  clearTimeout(giveUp);
+  endIn(STOP_DEADLINE_MS, log);
   await running[Symbol.asyncDispose]();
   await metrics[Symbol.asyncDispose]();
   log.info("stopped");
   process.exit(0);
+}
+
+function endIn(ms: number, log: Logger): NodeJS.Timeout {
+  const tooLate = () => {
+    log.error("could not stop in time");
+    process.exit(1);
+  };
+  return setTimeout(tooLate, ms).unref();
 }
 
 function stopSignal(log: Logger): AbortSignal {

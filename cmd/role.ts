@@ -16,6 +16,14 @@ export interface Running extends AsyncDisposable {
   ready(): boolean;
 }
 
+/** A role with an API. */
+export interface RunningApi extends Running {
+  /** As "http://127.0.0.1:8090". */
+  readonly url: string;
+  /** Takes no more calls, and resolves when those under way have ended. Disposal begins with it. */
+  drain(): PromiseLike<void>;
+}
+
 /** Starts a role; what it resolves to is disposed of at the end. */
 export type Role = (context: RoleContext) => Promise<Running>;
 

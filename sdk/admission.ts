@@ -7,6 +7,8 @@ export interface Admission {
   /** Unix milliseconds; Infinity when it was not said. */
   expiresAtMs: number;
   endpoints: readonly Endpoint[];
+  /** When to connect at the earliest, from when it came. */
+  afterMs: number;
 }
 
 /** What this program says about itself when it is admitted and when it logs in. */
@@ -37,8 +39,10 @@ export function admitByHttp(controlUrl: string, request: AdmitRequest): Admit {
     const response = await fetch(url, { method: "POST", headers, body, signal });
     if (response.ok) return parseAdmission(await response.json());
     const answer = await response.text();
+    const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"));
     throw new HoldfastSdkError("admission", `Admit: ${messageOf(answer, response.status)}`, {
       final: isFinal(response.status),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
     });
   };
 }
@@ -67,10 +71,22 @@ function messageOf(answer: string, httpStatus: number): string {
 /** An AdmitResponse as JSON, or what an application's own server made of it. */
 export function parseAdmission(value: unknown): Admission {
   if (!isObject(value)) throw malformed("is not an object");
-  const { token, endpoints, expiresAt } = value;
+  const { token, endpoints, expiresAt, afterMs } = value;
   if (typeof token !== "string" || token === "") throw malformed("has no token");
   if (!Array.isArray(endpoints)) throw malformed("has no endpoints");
-  return { token, endpoints: endpoints.map(parseEndpoint), expiresAtMs: parseTime(expiresAt) };
+  return {
+    token,
+    endpoints: endpoints.map(parseEndpoint),
+    expiresAtMs: parseTime(expiresAt),
+    afterMs: typeof afterMs === "number" ? afterMs : 0,
+  };
+}
+
+/** RFC 9110, section 10.2.3: seconds, or a date. */
+function parseRetryAfter(value: string | null): number | undefined {
+  if (value === null) return undefined;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 function parseEndpoint(value: unknown): Endpoint {

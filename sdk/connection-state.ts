@@ -25,11 +25,13 @@ export interface Idle {
   name: "idle";
 }
 
-export interface Waiting {
+export interface Waiting extends Tried {
   name: "waiting";
   id: number;
   attempt: number;
   delayMs: number;
+  /** The gateway has said how long, so nothing but time ends it. */
+  told: boolean;
   /** Why there is something to wait for. */
   cause: HoldfastSdkError;
   /** Undefined: get a new one. */
@@ -38,11 +40,19 @@ export interface Waiting {
   advised: readonly string[];
 }
 
-export interface Admitting {
+export interface Admitting extends Tried {
   name: "admitting";
   id: number;
   attempt: number;
   advised: readonly string[];
+}
+
+/** What is known from the attempts that failed since the last good time. */
+interface Tried {
+  /** Access points that could not be reached: the last to be tried again. */
+  failed: readonly string[];
+  /** Of use when Admit cannot be asked. */
+  former: Admission | undefined;
 }
 
 export interface Connecting {
@@ -51,8 +61,7 @@ export interface Connecting {
   attempt: number;
   admission: Admission;
   url: string;
-  /** What to try next when this one fails. */
-  others: readonly string[];
+  failed: readonly string[];
 }
 
 /** The link is open; its id is still the one of Connecting. */
@@ -103,7 +112,7 @@ export type ConnectionEvent =
   | { type: "start" }
   /** Waiting is over. */
   | { type: "due"; id: number }
-  /** The device has a network again, so waiting has lost its reason. */
+  /** The device has a network again, so waiting may have lost its reason. */
   | { type: "network-back" }
   | { type: "admitted"; id: number; admission: Admission }
   | { type: "admission-failed"; id: number; error: HoldfastSdkError }
@@ -125,8 +134,11 @@ export interface Rules {
   order(advised: readonly string[], endpoints: readonly Endpoint[]): string[];
 }
 
+const FRESH = { attempt: 0, failed: [], former: undefined };
 /** A connection that lasted this long ends a series of failures. */
 const STABLE_MS = 10_000;
+/** Devices whose network comes back together must not come back together. */
+const NETWORK_BACK_MS = 1_000;
 /** A token that expires sooner is not worth connecting with. */
 const TOKEN_MARGIN_MS = 10_000;
 
@@ -141,7 +153,7 @@ export function transition(
   }
   switch (state.name) {
     case "idle":
-      return event.type === "start" ? admitting(0, [], rules) : state;
+      return event.type === "start" ? admitting({ ...FRESH, advised: [] }, rules) : state;
     case "online":
       return stepOnline(state, event, rules);
     default:
@@ -155,7 +167,7 @@ function stepAttempt(
   rules: Rules,
 ): Attempt | Online | Closed {
   if (event.type === "network-back") {
-    return state.name === "waiting" ? proceed(state, rules) : state;
+    return state.name === "waiting" ? sooner(state, rules) : state;
   }
   if (!("id" in event) || event.id !== state.id) return state;
   switch (state.name) {
@@ -174,17 +186,18 @@ function stepAttempt(
 
 function stepAdmitting(state: Admitting, event: ConnectionEvent, rules: Rules): Attempt | Closed {
   if (event.type === "admission-failed") {
-    if (event.error.final) return { name: "closed", cause: event.error };
-    return waiting({ attempt: state.attempt, cause: event.error }, rules);
+    const { error: cause } = event;
+    if (cause.final) return { name: "closed", cause };
+    const afterMs = cause.retryAfterMs ?? 0;
+    return waiting({ ...state, cause, afterMs, admission: state.former }, rules);
   }
   if (event.type !== "admitted") return state;
   const { admission } = event;
-  const [url, ...others] = rules.order(state.advised, admission.endpoints);
-  if (url === undefined) {
-    const cause = new HoldfastSdkError("admission", "no access point that this platform can use");
-    return waiting({ attempt: state.attempt, cause }, rules);
-  }
-  return connecting(state.attempt, admission, url, others, rules);
+  if (admission.afterMs > 0) return takingTurn(state, admission, rules);
+  const connecting = connectingWith(admission, state, rules);
+  if (connecting !== undefined) return connecting;
+  const cause = new HoldfastSdkError("admission", "no access point that this platform can use");
+  return waiting({ ...state, cause }, rules);
 }
 
 function stepOnline(state: Online, event: ConnectionEvent, rules: Rules): ConnectionState {
@@ -224,7 +237,9 @@ function onlineEnded(state: Online, end: End, rules: Rules): ConnectionState {
     return successor;
   }
   const stable = rules.nowMs - state.sinceMs >= STABLE_MS;
-  return afterEnd(end, stable ? 0 : state.attempt, state.admission, rules);
+  const { admission } = state;
+  const attempt = stable ? 0 : state.attempt;
+  return afterEnd(end, { attempt, failed: [], former: admission, admission }, rules);
 }
 
 /** A connection elsewhere, at a moment of its own within the first half of the time that is left. */
@@ -238,29 +253,32 @@ function startMove(
     id: rules.nextId(),
     attempt: 0,
     delayMs: (rules.random() * event.withinMs) / 2,
+    told: true,
     cause: new HoldfastSdkError("lost", "the node is being emptied"),
     // Without advice, Admit knows which nodes are left.
     admission: event.advised.length > 0 ? state.admission : undefined,
     advised: event.advised,
+    failed: [],
+    former: state.admission,
   };
   return { ...state, successor };
 }
 
+/**
+ * What comes next is left to Admit, which knows the nodes that are there and when it is this device's
+ * turn: a browser cannot read why its connection was refused.
+ */
 function attemptFailed(state: Connecting | LoggingIn, end: End, rules: Rules): Attempt | Closed {
-  const { attempt, admission, others } = state;
+  const { attempt, admission, url } = state;
   const advice = end.afterMs > 0 || end.advised.length > 0;
-  const [next, ...rest] = others;
-  if (closeAction(end.code) === "reconnect" && !advice && next !== undefined) {
-    return connecting(attempt, admission, next, rest, rules);
-  }
-  // All have been tried: Admit may know better ones by now.
-  return afterEnd(end, attempt, advice ? admission : undefined, rules);
+  const failed = advice ? state.failed : [...state.failed, url];
+  const next = advice ? admission : undefined;
+  return afterEnd(end, { attempt, failed, former: admission, admission: next }, rules);
 }
 
 function afterEnd(
   end: End,
-  attempt: number,
-  admission: Admission | undefined,
+  about: Tried & { attempt: number; admission: Admission | undefined },
   rules: Rules,
 ): Waiting | Closed {
   const action = closeAction(end.code);
@@ -271,12 +289,14 @@ function afterEnd(
   }
   const cause = new HoldfastSdkError("lost", message, { closeCode: end.code });
   const { afterMs, advised } = end;
-  if (action === "readmit") return waiting({ attempt, cause, afterMs }, rules);
-  return waiting({ attempt, cause, afterMs, admission, advised }, rules);
+  if (action === "readmit") {
+    return waiting({ ...about, admission: undefined, former: undefined, cause, afterMs }, rules);
+  }
+  return waiting({ ...about, cause, afterMs, advised }, rules);
 }
 
 function waiting(
-  how: {
+  how: Tried & {
     attempt: number;
     cause: HoldfastSdkError;
     afterMs?: number;
@@ -285,38 +305,69 @@ function waiting(
   },
   rules: Rules,
 ): Waiting {
+  const { attempt, failed, former, cause, afterMs = 0 } = how;
   return {
     name: "waiting",
     id: rules.nextId(),
-    attempt: how.attempt + 1,
-    delayMs: (how.afterMs ?? 0) + backoffDelay(rules.backoff, how.attempt, rules.random),
-    cause: how.cause,
+    attempt: attempt + 1,
+    delayMs: afterMs + backoffDelay(rules.backoff, attempt, rules.random),
+    told: afterMs > 0,
+    cause,
     admission: how.admission,
     advised: how.advised ?? [],
+    failed,
+    former,
   };
 }
 
+/** Admitted, and given a place in a queue. Nothing has failed. */
+function takingTurn(state: Admitting, admission: Admission, rules: Rules): Waiting {
+  return {
+    ...state,
+    name: "waiting",
+    id: rules.nextId(),
+    delayMs: admission.afterMs,
+    told: true,
+    cause: new HoldfastSdkError("admission", "the gateway takes this device in its turn"),
+    admission: { ...admission, afterMs: 0 },
+  };
+}
+
+/** A wait of the SDK's own choice is over soon; one that the gateway asked for is kept. */
+function sooner(state: Waiting, rules: Rules): Waiting {
+  if (state.told) return state;
+  const delayMs = Math.min(state.delayMs, rules.random() * NETWORK_BACK_MS);
+  return { ...state, id: rules.nextId(), delayMs };
+}
+
 function proceed(state: Waiting, rules: Rules): Admitting | Connecting {
-  const { attempt, admission, advised } = state;
+  const { admission } = state;
   if (admission !== undefined && admission.expiresAtMs - rules.nowMs > TOKEN_MARGIN_MS) {
-    const [url, ...others] = rules.order(advised, admission.endpoints);
-    if (url !== undefined) return connecting(attempt, admission, url, others, rules);
+    const connecting = connectingWith(admission, state, rules);
+    if (connecting !== undefined) return connecting;
   }
-  return admitting(attempt, advised, rules);
+  return admitting(state, rules);
 }
 
-function admitting(attempt: number, advised: readonly string[], rules: Rules): Admitting {
-  return { name: "admitting", id: rules.nextId(), attempt, advised };
-}
-
-function connecting(
-  attempt: number,
-  admission: Admission,
-  url: string,
-  others: readonly string[],
+function admitting(
+  about: Tried & { attempt: number; advised: readonly string[] },
   rules: Rules,
-): Connecting {
-  return { name: "connecting", id: rules.nextId(), attempt, admission, url, others };
+): Admitting {
+  const { attempt, advised, failed, former } = about;
+  return { name: "admitting", id: rules.nextId(), attempt, advised, failed, former };
+}
+
+/** Undefined: none of its access points can be used on this platform. */
+function connectingWith(
+  admission: Admission,
+  about: { attempt: number; advised: readonly string[]; failed: readonly string[] },
+  rules: Rules,
+): Connecting | undefined {
+  const { attempt, advised, failed } = about;
+  const urls = rules.order(advised, admission.endpoints);
+  const url = urls.find((one) => !failed.includes(one)) ?? urls[0];
+  if (url === undefined) return undefined;
+  return { name: "connecting", id: rules.nextId(), attempt, admission, url, failed };
 }
 
 function online(state: LoggingIn, session: Session, rules: Rules): Online {

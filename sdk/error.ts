@@ -41,7 +41,10 @@ export class HoldfastSdkError extends Error {
   readonly code: SdkErrorCode;
   /** Set with `uplink`. */
   readonly status: UplinkFailure | undefined;
-  /** How long the business asks to wait before the next try. Set with status `BUSY`. */
+  /**
+   * How long to wait before the next try. Set with status `BUSY` when the business asks for it, and with
+   * `admission` when Admit does.
+   */
   readonly retryAfterMs: number | undefined;
   /** A close code of docs/PROTOCOL.md. */
   readonly closeCode: number | undefined;

@@ -32,6 +32,7 @@ import {
 } from "../proto/gen/holdfast/business/v1/registry_pb.ts";
 import { StreamConsumer } from "./node-business-consumer.ts";
 import { Pusher } from "./node-business-push.ts";
+import { SeenEvents } from "./node-business-seen.ts";
 import {
   requestSubject,
   STATE_STREAM,
@@ -185,6 +186,7 @@ export class BusinessServer implements AsyncDisposable {
   /**
    * Follows who comes and goes. By default the instances of the server share the events, one at a time
    * and so in order; with `everyInstance`, each instance is given all of them, from 24 hours ago on.
+   * An event that comes again is left out, if this instance has handled it, or a later one of its device.
    */
   async onState(
     handler: (event: StateEvent) => Promise<void> | void,
@@ -192,6 +194,7 @@ export class BusinessServer implements AsyncDisposable {
   ): Promise<void> {
     const { app, business } = this.#options;
     const { scope = "business", everyInstance = false } = options;
+    const seen = new SeenEvents();
     await this.#consume({
       stream: STATE_STREAM,
       subject: stateFilter(app, business, scope),
@@ -200,7 +203,10 @@ export class BusinessServer implements AsyncDisposable {
       ackWaitMs: ACK_WAIT_MS,
       failed: (error) => this.#failed(error),
       handle: async (message) => {
-        await handler(message.json<StateEvent>());
+        const event = message.json<StateEvent>();
+        if (seen.isRepeat(event)) return;
+        await handler(event);
+        seen.add(event);
       },
     });
   }

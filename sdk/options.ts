@@ -23,7 +23,7 @@ interface CommonOptions {
   backoff?: Backoff;
   /** For Admit, and for opening a connection. Default: 10 s. */
   connectTimeoutMs?: number;
-  /** For the answer to the login. Default: 10 s. */
+  /** For the answer to the login, which the gateway gives within 20 s. Default: 30 s. */
   loginTimeoutMs?: number;
 }
 
@@ -56,7 +56,8 @@ export interface ResolvedOptions {
 }
 
 const SDK = "holdfast-js/0.1.0";
-const DEFAULT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+const LOGIN_TIMEOUT_MS = 30_000;
 
 /** Throws HoldfastSdkError `invalid` naming the option. */
 export function resolveOptions(options: ConnectOptions): ResolvedOptions {
@@ -72,8 +73,8 @@ export function resolveOptions(options: ConnectOptions): ResolvedOptions {
     encoding: options.encoding ?? protoEncoding,
     backoff: options.backoff ?? DEFAULT_BACKOFF,
     deliveries: options.deliveries,
-    connectTimeoutMs: options.connectTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-    loginTimeoutMs: options.loginTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+    connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    loginTimeoutMs: options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
   };
 }
 

@@ -2,6 +2,7 @@
  * The values of the buckets: JSON, so that any NATS tool shows them. The log's records are
  * protobuf (proto/holdfast/log/v1).
  */
+import type { LayoutOptions } from "./layout.ts";
 
 /** `hf_route`: where a device is, or was last. Written only by the owner of its partition. */
 export interface Route {
@@ -72,12 +73,15 @@ export interface UserDevice {
   at: number;
 }
 
-/** `hf_lease`: who owns a partition. A lease nobody renews for long enough may be taken over. */
-export interface Lease {
+/**
+ * `hf_lease`: who owns a partition. Written only when the owner changes, by whoever becomes or ceases to
+ * be it: the owner goes on until the record names another.
+ */
+export interface Ownership {
   /** The projector's id; "" when it was given up. */
   owner: string;
-  /** Grows with every renewal, so that watchers see a change. */
-  renewal: number;
+  /** Grows with every taking. */
+  epoch: number;
 }
 
 /**
@@ -86,13 +90,37 @@ export interface Lease {
  */
 export interface Checkpoint {
   sequence: number;
-  /** How far its owner had read by then, which may be further: what is still to be delivered is read again. */
+  /**
+   * How far its owner had read by then, which may be further: what is still to be delivered is read
+   * again. What the records up to here did to routes is told and in the buckets.
+   */
   read: number;
+  /** The newest record that was read: if another one stands there, the log has lost its end. */
+  newest?: ReadRecord;
   owner: string;
   /** The number of the newest record of each incarnation. */
   numbers: Record<string, number>;
   /** The incarnations that are over, and when (Unix ms of the record) each was declared so. */
   dead: Record<string, number>;
+  /** The newest snapshot of the partition that is complete. */
+  snapshot?: SnapshotRef;
+}
+
+/** `hf_snapshot`: the fold of a partition as it was at one place of its log, cut into chunks. */
+export interface SnapshotRef {
+  /** Part of the keys; another one for each snapshot of the partition. */
+  generation: number;
+  /** The log sequence of the newest record in it. */
+  sequence: number;
+  chunks: number;
+}
+
+/** A record of the log that an owner has read. */
+export interface ReadRecord {
+  sequence: number;
+  /** When the broker stored it, and when the owner read it, Unix ms by the clock of each. */
+  storedAtMs: number;
+  readAtMs: number;
 }
 
 /** `hf_room`: what is known of a room besides its members. */
@@ -208,9 +236,25 @@ export interface ReceiptStep {
   reason?: string;
 }
 
-/** `hf_full`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
+/** `hf_mailbox`: whether a device's mailbox takes no more messages. Written by the partition's owner. */
 export interface MailboxMark {
   full: boolean;
+}
+
+/** `hf_mailbox`: up to which delivery a device has handled its mail. Written by the partition's owner. */
+export interface HandledMark {
+  handled: number;
+}
+
+/**
+ * `hf_mailbox`, a list of these: of a partition whose log has lost its end, by how much the deliveries
+ * of records that the broker stored after this time (Unix ms) lie above their log sequences.
+ */
+export interface LogLift {
+  afterMs: number;
+  by: number;
+  /** When this was found, Unix ms. */
+  foundAtMs: number;
 }
 
 /** `hf_business`: how a business is given its uplinks. The limits hold for each access node. */
@@ -231,6 +275,8 @@ export interface Business {
   maxReplyBytes: number;
   /** Uplinks a second of one connection; 0: no bound. */
   ratePerConnection: number;
+  /** Of mode `stream`: the most that may wait in HF_UPLINK, in bytes; 0: as the deployment has it. */
+  maxStoredBytes: number;
 }
 
 /** What holds where nobody said otherwise. */
@@ -245,12 +291,16 @@ export const BUSINESS_DEFAULTS: Business = {
   maxPayloadBytes: 65_536,
   maxReplyBytes: 262_144,
   ratePerConnection: 0,
+  maxStoredBytes: 0,
 };
 
-/** `hf_meta`, key `deployment`: what can never change. */
-export interface Deployment {
-  partitions: number;
-  logStreams: number;
+/**
+ * `hf_meta`, key `deployment`: what the streams are made from. Partitions and log streams never change, the
+ * rest by `holdfast deployment set` only.
+ */
+export interface Deployment extends LayoutOptions {
+  /** What the limits were derived from, if they were. */
+  storeMaxBytes?: number;
 }
 
 export function encodeJson(value: unknown): Uint8Array {

@@ -16,6 +16,19 @@ export function acceptedSubject(partition: number, app: string): string {
   return `hf.log.${partition}.accepted.${toToken(app)}`;
 }
 
+/** `hf.log.<partition>.mark`: says nothing, but lets the checkpoint of a silent partition move on. */
+export function logMarkSubject(partition: number): string {
+  return `hf.log.${partition}.mark`;
+}
+
+/** Which incarnations are over, in all the partitions of a stream. */
+export const NODE_DOWNS_FILTER = "hf.log.*.node-down.*";
+
+/** The records, one in each partition, that say this incarnation is over. */
+export function nodeDownFilter(incarnation: string): string {
+  return `hf.log.*.node-down.${toToken(incarnation)}`;
+}
+
 /** Every record of one partition. */
 export function logPartitionFilter(partition: number): string {
   return `hf.log.${partition}.>`;
@@ -36,34 +49,19 @@ export function nodeControlSubject(incarnation: string): string {
 /** An order to every node. */
 export const ALL_NODES_SUBJECT = "hf.nodes.ctl";
 
-/** Heartbeats of access nodes, sent as requests. */
+/** Heartbeats of access nodes. */
 export function nodeBeatSubject(incarnation: string): string {
   return `hf.node.${toToken(incarnation)}.beat`;
 }
 
 export const NODE_BEATS_FILTER = "hf.node.*.beat";
 
-/** Where the answers to one heartbeat go. The number tells which one, so that a late answer is known as late. */
-export function beatAnswerSubject(incarnation: string, beat: number): string {
-  return `hf.node.${toToken(incarnation)}.answer.${beat}`;
-}
-
-/** The answers to all heartbeats of one node. */
-export function beatAnswersFilter(incarnation: string): string {
-  return `hf.node.${toToken(incarnation)}.answer.*`;
-}
-
-/** The number of the heartbeat that an answer on this subject belongs to. */
-export function beatOfAnswer(subject: string): number {
-  return Number(subject.slice(subject.lastIndexOf(".") + 1));
-}
-
 /** Heartbeats of projectors. */
 export const PROJECTOR_BEAT_SUBJECT = "hf.projector.beat";
 
-/** Questions to the owner of a partition. */
-export function partitionQuerySubject(partition: number): string {
-  return `hf.partition.${partition}.query`;
+/** Questions to a projector about the partitions that it owns. */
+export function projectorQuerySubject(projector: string): string {
+  return `hf.projector.${toToken(projector)}.query`;
 }
 
 /** Whom a channel message is for: the members of a room, of all rooms of a zone, or everybody. */
@@ -108,23 +106,18 @@ export function parseMailSubject(subject: string): { app: string; device: string
   return { app: fromToken(app), device: fromToken(device) };
 }
 
-/** `hf.receipt.<app>.<business>.<message id>.<device>`: what became of a must-arrive message. */
-export function receiptSubject(receipt: {
-  app: string;
-  business: string;
-  messageId: string;
-  device: string;
-}): string {
-  const { app, business, messageId, device } = receipt;
-  return `hf.receipt.${toToken(app)}.${toToken(business)}.${toToken(messageId)}.${toToken(device)}`;
+/** `hf.receipt.page.<shard>`: what became of must-arrive messages, many to a page. */
+export function receiptPageSubject(shard: number): string {
+  return `hf.receipt.page.${shard}`;
 }
 
-/** The receipts of one message, of whatever business, to all of its devices. */
-export function messageReceiptsFilter(app: string, messageId: string): string {
-  return `hf.receipt.${toToken(app)}.*.${toToken(messageId)}.*`;
+/** `hf.receipt.index.<shard>`: of which messages a page tells. */
+export function receiptIndexSubject(shard: number): string {
+  return `hf.receipt.index.${shard}`;
 }
 
-export const RECEIPT_FILTER = "hf.receipt.>";
+export const RECEIPT_PAGE_FILTER = "hf.receipt.page.*";
+export const RECEIPT_INDEX_FILTER = "hf.receipt.index.*";
 
 // Connection state, for business servers.
 
@@ -154,12 +147,34 @@ export function roomStateSubject(app: string, event: "enter" | "leave", room: st
 
 export const STATE_FILTER = "hf.state.>";
 
+/** What happened to the devices of one app. */
+export function appStateFilter(app: string): string {
+  return `hf.state.${toToken(app)}.>`;
+}
+
 /** Uplinks for businesses that consume a stream. */
 export function uplinkSubject(app: string, business: string): string {
   return `hf.up.${toToken(app)}.${toToken(business)}`;
 }
 
 export const UPLINK_FILTER = "hf.up.>";
+
+/** Whose uplinks a subject of `uplinkSubject` has. */
+export function parseUplinkSubject(subject: string): { app: string; business: string } {
+  const [, , app = "", business = ""] = subject.split(".");
+  return { app: fromToken(app), business: fromToken(business) };
+}
+
+/** Whether a filter of a consumer, with its wildcards, covers a subject. */
+export function covers(filter: string, subject: string): boolean {
+  const wanted = filter.split(".");
+  const tokens = subject.split(".");
+  for (const [place, token] of wanted.entries()) {
+    if (token === ">") return tokens.length > place;
+    if (token !== "*" && token !== tokens[place]) return false;
+  }
+  return wanted.length === tokens.length;
+}
 
 /** Uplinks for businesses that answer over NATS; their instances share it as a queue group. */
 export function rpcSubject(app: string, business: string): string {
@@ -189,13 +204,35 @@ export function routeKey(partition: number, app: string, device: string): string
   return `${partition}.${toToken(app)}.${toToken(device)}`;
 }
 
-/** `hf_full`: `<partition>.<app>.<device>`, like a route. */
-export const mailboxKey = routeKey;
-
-/** The app and device of a key of `hf_route` or `hf_full`. */
+/** The app and device of a key of `hf_route`. */
 export function parseRouteKey(key: string): { app: string; device: string } {
   const [, app = "", device = ""] = key.split(".");
   return { app: fromToken(app), device: fromToken(device) };
+}
+
+/** `hf_mailbox`, whether it is full: `full.<partition>.<app>.<device>`. */
+export function fullKey(partition: number, app: string, device: string): string {
+  return `full.${routeKey(partition, app, device)}`;
+}
+
+/** The app and device of a key of `fullKey`. */
+export function parseFullKey(key: string): { app: string; device: string } {
+  return parseRouteKey(key.slice(key.indexOf(".") + 1));
+}
+
+/** The full mailboxes of one partition, or of all. */
+export function fullFilter(partition?: number): string {
+  return partition === undefined ? "full.>" : `full.${partition}.>`;
+}
+
+/** `hf_mailbox`, what of it is handled: `handled.<partition>.<app>.<device>`. */
+export function handledKey(partition: number, app: string, device: string): string {
+  return `handled.${routeKey(partition, app, device)}`;
+}
+
+/** `hf_mailbox`, the lifts of a partition: `lift.<partition>`. */
+export function liftKey(partition: number): string {
+  return `lift.${partition}`;
 }
 
 /** Every route of one partition. */
@@ -213,14 +250,20 @@ export function userDevicesFilter(app: string, user: string): string {
   return `${toToken(app)}.${toToken(user)}.*`;
 }
 
-/** The device in a key of `hf_user`. */
-export function deviceOfUserKey(key: string): string {
-  return fromToken(key.slice(key.lastIndexOf(".") + 1));
+/** The user and device of a key of `hf_user`. */
+export function parseUserKey(key: string): { user: string; device: string } {
+  const [, user = "", device = ""] = key.split(".");
+  return { user: fromToken(user), device: fromToken(device) };
 }
 
 /** `hf_lease` and `hf_checkpoint`: the partition. */
 export function partitionKey(partition: number): string {
   return String(partition);
+}
+
+/** `hf_snapshot`: `<partition>.<generation>.<chunk>`. */
+export function snapshotKey(partition: number, generation: number, chunk: number): string {
+  return `${partition}.${generation}.${chunk}`;
 }
 
 /** The partition of a key of `hf_lease` or `hf_checkpoint`. */
@@ -277,6 +320,7 @@ export function appKey(app: string): string {
   return toToken(app);
 }
 
-export function parseAppKey(key: string): string {
+/** The app of a key of `hf_app`. */
+export function appOfKey(key: string): string {
   return fromToken(key);
 }

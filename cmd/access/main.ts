@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { setPriority } from "node:os";
 import type { AccessConfig } from "../../internal/access/config.ts";
 import { NodeLog } from "../../internal/access/log/node-log.ts";
 import { newAccessMetrics } from "../../internal/access/metrics.ts";
@@ -9,6 +10,8 @@ import { SigningKeys } from "../../internal/auth/signing-keys.ts";
 import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { NatsChannelHistory } from "../../internal/bus/channel-history.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
+import { NatsNodeDeaths } from "../../internal/bus/node-deaths.ts";
+import { NatsStreams } from "../../internal/bus/streams.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import type { Config } from "../../internal/config/options.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
@@ -20,10 +23,27 @@ import { exposeAccessMetrics, exposeBusinesses } from "./metrics.ts";
 import { defaultNodeName } from "./node-name.ts";
 import { runWorkers } from "./workers.ts";
 
+/** A third of the CPU of a process beside it, when both want all. */
+const NICE = 5;
+
 /** One access node, or with `--workers` several processes that share the ports. */
 export function runAccess(context: RoleContext): Promise<Running> {
   const role = forRole("access", context);
   return role.config.workers > 1 ? runWorkers(role) : runNode(role);
+}
+
+/**
+ * The same as the process's only role, at a lower priority than projectors and nats-server beside it. When
+ * more clients come than can be served, accepting and refusing them takes all the CPU that it is given,
+ * and what would let them in, the log and its fold, must not starve for that. Workers inherit it.
+ */
+export function runAccessAlone(context: RoleContext): Promise<Running> {
+  try {
+    setPriority(NICE);
+  } catch {
+    // A platform or a sandbox without priorities: all are equal, as before.
+  }
+  return runAccess(context);
 }
 
 async function runNode(context: RoleContext): Promise<Running> {
@@ -45,6 +65,7 @@ async function runNode(context: RoleContext): Promise<Running> {
         messages,
         urgent: new NatsMessages(urgent),
         appender: bus.appender("uplinks"),
+        streams: await NatsStreams.open(connection),
         history: await NatsChannelHistory.open(connection),
         roomSettings: bus.bucket("hf_room"),
         businesses: bus.bucket("hf_business"),
@@ -62,6 +83,7 @@ async function runNode(context: RoleContext): Promise<Running> {
               appender: logAppender,
               messages,
               link: connection.link,
+              deaths: new NatsNodeDeaths(connection, deployment.logStreams),
               isolatedAfterMs: config.isolationSeconds * 1_000,
               status,
               events,
@@ -72,7 +94,7 @@ async function runNode(context: RoleContext): Promise<Running> {
       metrics,
     }),
   );
-  exposeAccessMetrics(registry, metrics, () => logAppender.backlog);
+  exposeAccessMetrics(registry, metrics, { logAppender, doorway: node.doorway });
   exposeBusinesses(registry, node);
   for (const { protocol, url } of node.listeners) {
     announceListening(log, { transport: protocol, address: url });

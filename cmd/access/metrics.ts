@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { AccessMetrics } from "../../internal/access/metrics.ts";
 import type { AccessNode } from "../../internal/access/service.ts";
+import type { Appender } from "../../internal/bus/contract.ts";
 import { exposeNumbers } from "../../internal/observe/metrics.ts";
 
 /** What became of the uplinks of each registered business. */
@@ -38,16 +39,18 @@ export function exposeBusinesses(registry: Registry, node: Pick<AccessNode, "bus
 export function exposeAccessMetrics(
   registry: Registry,
   metrics: AccessMetrics,
-  logBacklog: () => number,
+  { logAppender, doorway }: { logAppender: Appender; doorway: AccessNode["doorway"] },
 ): void {
   exposeNumbers(registry, "access", {
     gauges: () => {
       const { connections, sessions, rooms } = metrics;
-      return { connections, sessions, rooms, logBacklog: logBacklog() };
+      const { backlog: logBacklog, oldestAgeMs: logAgeMs } = logAppender;
+      const { coming, limit: comingLimit, parked } = doorway;
+      return { connections, sessions, rooms, logBacklog, logAgeMs, coming, comingLimit, parked };
     },
     counters: () => {
       const { connections, sessions, rooms, ends, ...counted } = metrics;
-      return counted;
+      return { ...counted, turnedAway: doorway.turnedAway };
     },
   });
   const name = "holdfast_access_ends_total";

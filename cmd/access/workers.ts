@@ -7,6 +7,8 @@ import type { RoleContext, Running } from "../role.ts";
 import { defaultNodeName } from "./node-name.ts";
 
 const RESTART_MS = 1_000;
+/** Less than what this process is given for its own stop. */
+const STOP_PATIENCE_MS = 17_000;
 
 /**
  * Access nodes in processes of their own that share the client ports; the kernel spreads the
@@ -51,7 +53,12 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
     async [Symbol.asyncDispose]() {
       const ends = [...workers].map((worker) => once(worker, "exit"));
       for (const worker of workers) worker.kill("SIGTERM");
+      const forced = setTimeout(() => {
+        // Stopped by a debugger, or stuck: nothing of it may be left behind.
+        for (const worker of workers) worker.kill("SIGKILL");
+      }, STOP_PATIENCE_MS);
       await Promise.all(ends);
+      clearTimeout(forced);
     },
   };
 }

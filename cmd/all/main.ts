@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../internal/config/options.ts";
+import { makeFolder } from "../../internal/nats-server/data-folder.ts";
 import { runAccess } from "../access/main.ts";
 import { runControl } from "../control/main.ts";
 import { startDemo } from "../demo.ts";
@@ -23,7 +24,14 @@ export async function runAll(context: RoleContext): Promise<Running> {
   const access = started.use(await runAccess(complete));
   const ready = () => [projector, push, control, access].every((role) => role.ready());
   const running = started.move();
-  return { ready, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    ready,
+    async [Symbol.asyncDispose]() {
+      // All at once, so that no caller of the API waits for a client that does not hang up.
+      await Promise.all([push.drain(), control.drain(), access[Symbol.asyncDispose]()]);
+      await running.disposeAsync();
+    },
+  };
 }
 
 /** The configuration with the NATS and the key that `all` brings along. */
@@ -41,7 +49,7 @@ async function keptKey(dataDir: string, { log }: RoleContext): Promise<string> {
   const kept = await readFile(file, "utf8").catch(() => undefined);
   const devKey = kept?.trim() || randomBytes(18).toString("base64url");
   if (kept === undefined) {
-    await mkdir(dataDir, { recursive: true });
+    await makeFolder(dataDir);
     await writeFile(file, `${devKey}\n`, { mode: 0o600 });
   }
   // Not as a field of that name: those are redacted in every other line.

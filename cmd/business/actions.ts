@@ -39,7 +39,15 @@ export async function deleteBusiness(business: string, flags: Target): Promise<v
 }
 
 function businessOf(name: string, settings: Settings): Business {
-  const { mode, rpcUrl = "", grpc, ordered = false, rate = 0, ...limits } = settings;
+  const {
+    mode,
+    rpcUrl = "",
+    grpc,
+    ordered = false,
+    rate = 0,
+    maxStoredBytes = 0,
+    ...limits
+  } = settings;
   const { timeoutMs, concurrency, queue, maxPayloadBytes, maxReplyBytes } = limits;
   return create(BusinessSchema, {
     business: name,
@@ -48,6 +56,7 @@ function businessOf(name: string, settings: Settings): Business {
     protocol: grpc ? Business_Protocol.GRPC : Business_Protocol.CONNECT,
     ordered,
     ratePerConnection: rate,
+    maxStoredBytes: BigInt(maxStoredBytes),
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(concurrency !== undefined && { concurrency }),
     ...(queue !== undefined && { queue }),

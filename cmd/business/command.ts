@@ -13,6 +13,7 @@ export interface Settings {
   maxPayloadBytes?: number;
   maxReplyBytes?: number;
   rate?: number;
+  maxStoredBytes?: number;
 }
 
 /** `guard` runs an action and tells what goes wrong. */
@@ -35,6 +36,7 @@ export function businessCommand(guard: Guard): Command {
     .option("--max-payload-bytes <bytes>", "longest payload of an uplink", wholeNumber)
     .option("--max-reply-bytes <bytes>", "longest payload of a reply", wholeNumber)
     .option("--rate <count>", "uplinks a second of one connection", wholeNumber)
+    .option("--max-stored-bytes <bytes>", "of mode stream: uplinks that may wait", wholeNumber)
     .action((name: string, flags: Target & Settings) =>
       guard(async () => (await actions()).setBusiness(name, flags)),
     );

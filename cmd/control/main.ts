@@ -9,7 +9,8 @@ import { takesConnections } from "../../internal/control/admit.ts";
 import { admitByGet } from "../../internal/control/admit-get.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
-import { controlRoutes } from "../../internal/control/service.ts";
+import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
+import { Turns } from "../../internal/control/turns.ts";
 import type { HttpHandler } from "../../internal/http/handler.ts";
 import { notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
@@ -17,10 +18,10 @@ import { announceListening } from "../../internal/observe/logger.ts";
 import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
-import { forRole, type RoleContext, type Running } from "../role.ts";
+import { forRole, type RoleContext, type RunningApi } from "../role.ts";
 
 /** `pages`: what the console port serves besides the API. */
-export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<Running> {
+export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<RunningApi> {
   const context = forRole("control", parent);
   const { config, log } = context;
   await using started = new AsyncDisposableStack();
@@ -45,12 +46,14 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
     clock: systemClock,
     random: Math.random,
     tokenSeconds: config.tokenSeconds,
+    turns: new Turns(systemClock, Math.random),
   };
   warnOfOpenApps(apps, context);
   const server = started.use(
     await startHttpServer({
       listen: config.controlListen,
       routes: controlRoutes(options),
+      doorkeeper: controlDoorkeeper(options),
       ready,
       log,
       origins: "any",
@@ -59,7 +62,12 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   );
   announceListening(log, { transport: "http", address: server.url });
   const running = started.move();
-  return { ready, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    ready,
+    url: server.url,
+    drain: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }
 
 const LOOPBACK = /^(127\.|::1$|localhost$)/;

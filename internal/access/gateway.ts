@@ -1,27 +1,41 @@
 /** The sessions of a node as a whole: opens them, and does what the log and the operators ask. */
 import type { Kick, Order, SetRooms } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import type { RevokedEvent } from "../auth/revocations.ts";
+import type { Timer } from "../clock/clock.ts";
+import { inSlices } from "../clock/slices.ts";
 import { type CloseReason, closeReasonOf } from "../status/close.ts";
 import type { Transport, TransportHandlers } from "../transport/transport.ts";
 import type { PushIntake } from "./delivery/push-intake.ts";
-import { drainSessions, undrainSessions } from "./drain.ts";
+import { Drain } from "./drain.ts";
 import type { ConnectionLogEvents } from "./log/connection-log.ts";
 import { endApp, endRevoked } from "./revoking.ts";
 import type { NodeState, SessionServices } from "./services.ts";
 import { welcome } from "./session/handshake.ts";
+import { setRooms } from "./session/rooms-order.ts";
 import { Session } from "./session/session.ts";
 import { isLoggedIn } from "./session/session-state.ts";
+
+/**
+ * A node that is alone sends its clients elsewhere at most this fast, and over this long at least: the
+ * others have to take them in beside their own.
+ */
+const ISOLATED = { perSecond: 1_000, atLeastSeconds: 5 };
 
 export class Gateway implements ConnectionLogEvents {
   readonly #services: SessionServices;
   readonly #state: NodeState;
   readonly #pushIntake: PushIntake;
+  readonly #drain: Drain;
   #lastCounter = 0;
+  /** Passes over all sessions that are under way. */
+  #welcoming: Timer | undefined;
+  #leaving: Timer | undefined;
 
   constructor(services: SessionServices, state: NodeState, pushIntake: PushIntake) {
     this.#services = services;
     this.#state = state;
     this.#pushIntake = pushIntake;
+    this.#drain = new Drain(services);
   }
 
   accept(transport: Transport): TransportHandlers {
@@ -35,28 +49,33 @@ export class Gateway implements ConnectionLogEvents {
 
   /** Every connection has a new id, and is found under the new incarnation from now on. */
   incarnationChanged(incarnation: string): void {
+    const { table, clock } = this.#services;
     this.#pushIntake.listen(incarnation);
-    for (const session of this.#services.table) {
-      if (isLoggedIn(session.state)) welcome(session, true);
-    }
+    this.#welcoming?.cancel();
+    const newest = this.#lastCounter;
+    const welcomeAgain = (session: Session) => {
+      // Those who came later know no other id.
+      if (session.counter <= newest && isLoggedIn(session.state)) welcome(session, true);
+    };
+    this.#welcoming = inSlices(table, welcomeAgain, { clock });
   }
 
-  order({ body }: Order): void {
+  order({ body }: Order): boolean {
     switch (body.case) {
       case "kick":
-        this.#kick(body.value);
-        break;
+        return this.#kick(body.value);
+      case "setRooms":
+        return this.#setRooms(body.value);
       case "drain":
         this.#state.draining = true;
-        drainSessions(this.#services, body.value.overMs);
-        break;
+        this.#drain.begin(body.value.overMs);
+        return true;
       case "undrain":
         this.#state.draining = false;
-        undrainSessions(this.#services);
-        break;
-      case "setRooms":
-        this.#setRooms(body.value);
-        break;
+        this.#drain.takeBack();
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -69,27 +88,41 @@ export class Gateway implements ConnectionLogEvents {
   }
 
   isolated(): void {
-    this.endAll("isolated");
+    const { table, clock } = this.#services;
+    const gentle = Math.max(1, table.size / ISOLATED.atLeastSeconds);
+    const perSecond = Math.min(ISOLATED.perSecond, gentle);
+    const leave = (session: Session) => session.end("isolated");
+    this.#leaving = inSlices(table, leave, { clock, perSecond });
   }
 
-  endAll(reason: CloseReason): void {
-    for (const session of this.#services.table) session.end(reason);
+  reunited(): void {
+    this.#leaving?.cancel();
   }
 
-  #kick({ connection, code, reason }: Kick): void {
-    const session = this.#services.table.loggedIn(Number(connection));
+  /** Resolves when every session there was has ended. */
+  endAll(reason: CloseReason): Promise<void> {
+    const { table, clock } = this.#services;
+    return new Promise((done) => {
+      inSlices(table, (session) => session.end(reason), { clock, done });
+    });
+  }
+
+  /** Ends the passes that are under way. */
+  stop(): void {
+    this.#welcoming?.cancel();
+    this.#leaving?.cancel();
+    this.#drain.stop();
+  }
+
+  #kick({ connection, code, reason }: Kick): boolean {
+    const session = this.#services.table.logged(Number(connection));
     session?.end(closeReasonOf(code) ?? "kicked", reason === "" ? undefined : reason);
+    return session !== undefined;
   }
 
-  /** Left first, so that a business can swap rooms of a connection that has reached its limit. */
-  #setRooms({ connection, join, leave }: SetRooms): void {
-    const { table, rooms } = this.#services;
-    const session = table.loggedIn(Number(connection));
-    if (session === undefined) return;
-    rooms.leave(session, leave);
-    rooms.join(
-      session,
-      join.map((room) => ({ room, position: 0 })),
-    );
+  #setRooms(order: SetRooms): boolean {
+    const session = this.#services.table.logged(Number(order.connection));
+    if (session !== undefined) setRooms(session, order);
+    return session !== undefined;
   }
 }

@@ -2,8 +2,13 @@ import type { Rate } from "../clock/token-bucket.ts";
 
 /** What one connection may take, and how long. */
 export interface SessionLimits {
-  /** From the connection to the Welcome. */
+  /** From the connection to the Login. */
   loginTimeoutMs: number;
+  /**
+   * From the Login to the Welcome. Longer than a log takes to find a new leader: what was accepted is
+   * not given up for that.
+   */
+  storeTimeoutMs: number;
   /** How often a client in the foreground is to ping. */
   heartbeatMs: number;
   /** And one in the background. */
@@ -33,6 +38,7 @@ export function sessionLimits(options: {
   const heartbeatMs = options.heartbeatSeconds * 1_000;
   return {
     loginTimeoutMs: 5_000,
+    storeTimeoutMs: 20_000,
     heartbeatMs,
     backgroundHeartbeatMs: heartbeatMs * BACKGROUND_FACTOR,
     // Two pings may be lost or late.

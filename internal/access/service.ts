@@ -2,11 +2,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Apps } from "../auth/apps.ts";
 import type { Revocations } from "../auth/revocations.ts";
-import type { Appender, Bucket, ChannelHistory, Messages } from "../bus/contract.ts";
+import type { Appender, Bucket, ChannelHistory, Messages, Streams } from "../bus/contract.ts";
 import { type Clock, type Random, systemClock } from "../clock/clock.ts";
 import { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { Entrance } from "../transport/acceptor.ts";
 import { Admission } from "../transport/admission.ts";
+import { SAMPLE_MS } from "../transport/door.ts";
+import { Doorway } from "../transport/doorway.ts";
 import { listenTcp } from "../transport/tcp.ts";
 import type { Accept, Listener } from "../transport/transport.ts";
 import { listenWebSocket } from "../transport/ws.ts";
@@ -14,12 +17,14 @@ import type { AccessConfig } from "./config.ts";
 import { Deliveries } from "./delivery/deliveries.ts";
 import { PushIntake } from "./delivery/push-intake.ts";
 import { Gateway } from "./gateway.ts";
+import { goodbye } from "./goodbye.ts";
 import { sessionLimits } from "./limits.ts";
 import { AckLog } from "./log/ack-log.ts";
 import type { ConnectionLog, ConnectionLogEvents } from "./log/connection-log.ts";
 import type { NodeStatus } from "./log/node-log.ts";
 import { LoopLoad } from "./loop-load.ts";
 import type { AccessMetrics } from "./metrics.ts";
+import { OwnersLag } from "./owners-lag.ts";
 import { RoomZones } from "./rooms/room-zones.ts";
 import { Rooms } from "./rooms/rooms.ts";
 import type { NodeState, TokenVerifier } from "./services.ts";
@@ -39,6 +44,8 @@ export interface AccessAdapters {
   urgent: Messages;
   /** For uplinks. */
   appender: Appender;
+  /** To see how much of their stream is taken. */
+  streams: Pick<Streams, "state" | "sizeAt">;
   history: ChannelHistory;
   /** `hf_room`. */
   roomSettings: Bucket;
@@ -58,6 +65,8 @@ export interface AccessNode extends AsyncDisposable {
   readonly listeners: readonly Listener[];
   /** Logged-in connections. */
   readonly connections: number;
+  /** How it takes in those who come. */
+  readonly doorway: Pick<Doorway, "coming" | "limit" | "parked" | "turnedAway">;
   /** Where clients connect to. */
   endpoints(): EndpointInit[];
   /** Whether it takes logins. */
@@ -84,12 +93,14 @@ export async function createAccessNode(options: {
   const { clock = systemClock, random = Math.random } = adapters;
   const zones = await RoomZones.follow(adapters.roomSettings);
   const wheel = new Wheel(clock);
-  const { businesses, appender } = adapters;
-  const lanes = await Lanes.follow({ businesses, appender, messages, wheel, metrics, logger });
+  const { businesses, appender, streams } = adapters;
+  const uplink = { businesses, appender, streams, messages };
+  const lanes = await Lanes.follow({ ...uplink, wheel, random, metrics, logger });
 
   const listeners: Listener[] = [];
   const state: NodeState = { draining: false };
   const load = new LoopLoad();
+  const doorway = new Doorway(clock, random);
   const endpoints = () => listeners.map((listener) => endpointOf(listener, config));
   // The log may ask for the status at once. Events come in a later turn, when all below is there.
   const log = adapters.openLog(
@@ -97,8 +108,15 @@ export async function createAccessNode(options: {
       incarnationChanged: (incarnation) => gateway.incarnationChanged(incarnation),
       order: (order) => gateway.order(order),
       isolated: () => gateway.isolated(),
+      reunited: () => gateway.reunited(),
     },
-    () => ({ endpoints: endpoints(), draining: state.draining, load: load.take() }),
+    () => ({
+      endpoints: endpoints(),
+      draining: state.draining,
+      load: load.take(),
+      retryAfterMs: doorway.backlogMs,
+      loginsPerSecond: doorway.perSecond,
+    }),
   );
   const table = new SessionTable();
   const limits = sessionLimits(config);
@@ -117,7 +135,7 @@ export async function createAccessNode(options: {
     logger,
   });
   const own = { clock, random, wheel, limits, metrics, logger, partitions, state };
-  const services = { ...own, verifier, log, table, rooms, deliveries, acks, uplinks };
+  const services = { ...own, verifier, log, table, rooms, deliveries, acks, uplinks, doorway };
   const gateway = new Gateway(services, state, pushIntake);
   pushIntake.listen(log.incarnation);
   adapters.revocations.listen((event) => gateway.revoked(event));
@@ -125,9 +143,16 @@ export async function createAccessNode(options: {
 
   const admission = new Admission(clock, config.admission);
   const accept: Accept = (transport) => gateway.accept(transport);
+  const ownersLag = new OwnersLag(messages, clock);
+  const sampling = clock.every(SAMPLE_MS, () =>
+    doorway.sample({ logAgeMs: log.oldestAgeMs, ownersLagMs: ownersLag.mostMs }),
+  );
   // Undone from the last to the first.
   await using started = new AsyncDisposableStack();
   started.defer(() => {
+    sampling.cancel();
+    ownersLag.stop();
+    gateway.stop();
     pushIntake.stop();
     acks.stop();
     zones.stop();
@@ -136,11 +161,15 @@ export async function createAccessNode(options: {
   });
   started.defer(async () => {
     state.draining = true;
-    gateway.endAll("going-away");
-    await within(STOP_STEP_MS, () => admission.connections === 0);
-    await Promise.race([log.settled(), delay(STOP_STEP_MS, undefined, { ref: false })]);
+    doorway.close();
+    let ended = false;
+    void gateway.endAll("going-away").then(() => {
+      ended = true;
+    });
+    await within(STOP_STEP_MS, () => ended && admission.connections === 0);
+    await Promise.race([log.settled(), pause(STOP_STEP_MS)]);
   });
-  for (const listening of listenersOf(config, { admission, wheel }, accept)) {
+  for (const listening of listenersOf(config, { admission, doorway, wheel }, accept)) {
     listeners.push(started.use(await listening()));
   }
   const running = started.move();
@@ -151,6 +180,7 @@ export async function createAccessNode(options: {
     get connections() {
       return metrics.sessions;
     },
+    doorway,
     businesses: () => uplinks.businesses,
     ready: () => log.serving && !state.draining,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
@@ -160,7 +190,7 @@ export async function createAccessNode(options: {
 /** What opens each listener. */
 function listenersOf(
   config: AccessConfig,
-  shared: { admission: Admission; wheel: Wheel },
+  shared: Entrance,
   accept: Accept,
 ): (() => Promise<Listener>)[] {
   const { websocket, tcp, tls, reusePort, maxFrameBytes, origins } = config;
@@ -174,13 +204,17 @@ function listenersOf(
   };
   return [
     () => listenWebSocket({ ...common, ...websocket, origins }, accept),
-    () => listenTcp({ ...common, ...tcp }, accept),
+    () => listenTcp({ ...common, ...tcp, goodbye }, accept),
   ];
 }
 
 function endpointOf({ protocol, url }: Listener, config: AccessConfig): EndpointInit {
   const told = protocol === "websocket" ? config.websocket.url : config.tcp.url;
   return { protocol, url: told ?? url };
+}
+
+function pause(ms: number): Promise<void> {
+  return delay(ms, undefined, { ref: false });
 }
 
 /** Resolves when it holds, or the time is over. */

@@ -3,6 +3,7 @@ import type { Bearer } from "../auth/revocations.ts";
 import type { Clock, Random } from "../clock/clock.ts";
 import type { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { Doorway } from "../transport/doorway.ts";
 import type { Deliveries } from "./delivery/deliveries.ts";
 import type { SessionLimits } from "./limits.ts";
 import type { AckLog } from "./log/ack-log.ts";
@@ -34,6 +35,7 @@ export interface SessionServices {
   readonly deliveries: Deliveries;
   readonly acks: AckLog;
   readonly uplinks: Uplinks;
+  readonly doorway: Doorway;
   /** Of the deployment. */
   readonly partitions: number;
   readonly state: Readonly<NodeState>;

@@ -1,11 +1,11 @@
 import type { Admission, ApiKey, AppRecord, TokenKey } from "../../streams/records.ts";
 import { decodeJson, WHOLE_SCOPE } from "../../streams/records.ts";
-import { appKey, parseAppKey } from "../../streams/subjects.ts";
+import { appKey, appOfKey } from "../../streams/subjects.ts";
 import type { Bucket, Entry, Subscription } from "../bus/contract.ts";
 import { updateJson } from "../bus/update.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
-import { findKey, keyFrom, makeKey, type NewKey } from "./api-keys.ts";
+import { findKey, hashOf, keyFrom, makeKey, type NewKey } from "./api-keys.ts";
 
 /** More keys than anybody tells apart; each call compares with all of its app's. */
 const MOST_KEYS = 100;
@@ -13,6 +13,8 @@ const MOST_KEYS = 100;
 /** The tenants, followed live from bucket `hf_app`. */
 export class Apps {
   readonly #records = new Map<string, AppRecord>();
+  /** How many apps have the key, by its hash. */
+  readonly #hashes = new Map<string, number>();
   readonly #bucket: Bucket;
   readonly #clock: Clock;
   readonly #deleted = new Set<(app: string) => void>();
@@ -41,7 +43,7 @@ export class Apps {
   /** All of them, in the order of their names. */
   list(): { app: string; record: AppRecord }[] {
     return [...this.#records]
-      .map(([key, record]) => ({ app: parseAppKey(key), record }))
+      .map(([key, record]) => ({ app: appOfKey(key), record }))
       .sort((a, b) => (a.app < b.app ? -1 : 1));
   }
 
@@ -60,17 +62,24 @@ export class Apps {
   }
 
   /**
+   * What can be said before the app is known: it stands in the body of a call, and bodies are only read for
+   * those who have a key.
+   * @throws HoldfastError `unauthenticated` when the key is no app's, as `authorize` would.
+   */
+  recognize(bearer: string | undefined): void {
+    // Looking up a hash tells by its time nothing that helps to find a key.
+    if (bearer === undefined || !this.#hashes.has(hashOf(bearer))) throw wrongKey();
+  }
+
+  /**
    * The app's key that was given.
    * @throws HoldfastError `unauthenticated` when the key is not one of the app's. The answer does not
    * tell whether the app exists.
    */
   authorize(app: string, bearer: string | undefined): ApiKey {
     const key = findKey(this.get(app)?.keys ?? [], bearer, this.#clock.now());
-    if (key !== undefined) return key;
-    throw new HoldfastError(
-      "unauthenticated",
-      'app and API key do not go together; send "Authorization: Bearer <api key>" of the app',
-    );
+    if (key === undefined) throw wrongKey();
+    return key;
   }
 
   /** Makes the app if it is missing, and lets the key in. Keys that are there stay good. */
@@ -111,7 +120,7 @@ export class Apps {
     if ((await promise) !== "stored") {
       throw new HoldfastError("unavailable", "somebody else has changed the app; try again");
     }
-    this.#records.delete(appKey(app));
+    this.#put(appKey(app), undefined);
   }
 
   async createKey(
@@ -182,16 +191,28 @@ export class Apps {
     const record = await updateJson<AppRecord>(this.#bucket, appKey(app), (present) =>
       change(present && completed(present)),
     );
-    if (record !== undefined) this.#records.set(appKey(app), record);
+    if (record !== undefined) this.#put(appKey(app), record);
   }
 
-  #apply(entry: Entry): void {
-    if (entry.value !== undefined) {
-      this.#records.set(entry.key, completed(decodeJson<AppRecord>(entry.value)));
-      return;
+  #apply({ key, value }: Entry): void {
+    this.#put(key, value === undefined ? undefined : completed(decodeJson<AppRecord>(value)));
+    if (value !== undefined) return;
+    for (const deleted of this.#deleted) deleted(appOfKey(key));
+  }
+
+  #put(key: string, record: AppRecord | undefined): void {
+    this.#count(this.#records.get(key), -1);
+    this.#count(record, 1);
+    if (record === undefined) this.#records.delete(key);
+    else this.#records.set(key, record);
+  }
+
+  #count(record: AppRecord | undefined, by: number): void {
+    for (const { hash } of record?.keys ?? []) {
+      const count = (this.#hashes.get(hash) ?? 0) + by;
+      if (count > 0) this.#hashes.set(hash, count);
+      else this.#hashes.delete(hash);
     }
-    this.#records.delete(entry.key);
-    for (const deleted of this.#deleted) deleted(parseAppKey(entry.key));
   }
 }
 
@@ -214,4 +235,11 @@ function completed(record: AppRecord | (Omit<AppRecord, "keys"> & { keys: string
       : key,
   );
   return { ...record, keys, tokenKeys: record.tokenKeys ?? [] };
+}
+
+function wrongKey(): HoldfastError {
+  return new HoldfastError(
+    "unauthenticated",
+    'app and API key do not go together; send "Authorization: Bearer <api key>" of the app',
+  );
 }

@@ -5,7 +5,7 @@ import { AckInbox, type AckReceiver } from "./ack-inbox.ts";
 import type { Connection } from "./connect.ts";
 import type { Appender, AppendOptions, Stored } from "./contract.ts";
 import { APPEND_ID_HEADER, firstRecordBy } from "./first-record.ts";
-import { JS, natsError } from "./nats-errors.ts";
+import { isStoreFull, JS, natsError } from "./nats-errors.ts";
 import type { AckError } from "./pub-ack.ts";
 import {
   CONFLICT,
@@ -54,7 +54,11 @@ interface Message {
   readonly headers: MsgHdrs | undefined;
   readonly stored: Stored | undefined;
   readonly refused: AppendOptions["refused"];
+  readonly refuseWhenFull: boolean;
   readonly first: First | undefined;
+  /** When it was appended, in monotonic ms. */
+  readonly atMs: number;
+  readonly owner: object | undefined;
   sendings: number;
   /** JetStream had one of its id before, and not from an earlier sending of this one. */
   duplicate: boolean;
@@ -117,11 +121,19 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     return this.#window.backlog;
   }
 
+  get oldestAgeMs(): number {
+    const { oldest } = this.#window;
+    return oldest === undefined ? 0 : this.#clock.monotonic() - oldest.atMs;
+  }
+
   append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const size = payload.length + subject.length + OVERHEAD_BYTES;
     const headers = options?.headers && headersOf(options.headers);
     const refused = options?.refused;
-    this.#add({ ...UNSENT, subject, payload, size, headers, stored, refused, first: undefined });
+    const { refuseWhenFull = false, owner } = options ?? {};
+    const atMs = this.#clock.monotonic();
+    const asked = { stored, refused, refuseWhenFull, owner, first: undefined };
+    this.#add({ ...UNSENT, atMs, subject, payload, size, headers, ...asked });
   }
 
   appendFirst(subject: string, payload: Uint8Array, done?: (stored: boolean) => void): void {
@@ -132,12 +144,15 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     condition.set(APPEND_ID_HEADER, id);
     this.#add({
       ...UNSENT,
+      atMs: this.#clock.monotonic(),
       subject,
       payload,
       size,
       headers: condition,
       stored: undefined,
       refused: undefined,
+      refuseWhenFull: false,
+      owner: undefined,
       first: { id, done },
     });
   }
@@ -153,6 +168,15 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
 
   discard(): void {
     this.#window.discard();
+  }
+
+  /**
+   * Sends nothing (again) that was appended with this `owner`, and tells it nothing. What is on its way
+   * may still be stored.
+   */
+  forget(owner: object): void {
+    this.#window.forget((message) => message.owner === owner);
+    this.#send();
   }
 
   /** Ends it; what is not stored by now may never be. */
@@ -175,7 +199,9 @@ export class NatsAppender implements Appender, AckReceiver, Disposable {
     if (error.code === JS.wrongLastSequence) this.#notFirst(number, error);
     else if (isTooLarge(error)) this.#refuse(number, "invalid", error.description);
     else if (isSubjectFull(error)) this.#refuse(number, "exhausted", error.description);
-    else if (this.#window.fail(number)) this.#stalled(notTaken(error));
+    else if (isStoreFull(error) && this.#window.message(number)?.refuseWhenFull === true) {
+      this.#refuse(number, "unavailable", error.description);
+    } else if (this.#window.fail(number)) this.#stalled(notTaken(error));
     this.#goOn();
   }
 

@@ -51,19 +51,19 @@ async function newestOfChunk(
   }
 }
 
-/** The newest entry of every key that matches, deletions too, oldest revision first. */
+/** The newest entry of every key that matches one of the filters, deletions too, oldest revision first. */
 export async function* listEntries(
   connection: Connection,
   place: BucketPlace,
-  filter: string,
+  filters: readonly string[],
 ): AsyncGenerator<Entry> {
   // One round trip where they are few, as for the devices of a user.
   const few: Entry[] = [];
-  if ((await batch(connection, place, [filter], (entry) => few.push(entry))) === "all") {
+  if ((await batch(connection, place, filters, (entry) => few.push(entry))) === "all") {
     yield* few;
   } else {
     const newest = {
-      filter_subject: place.subject(filter),
+      filter_subjects: filters.map((filter) => place.subject(filter)),
       deliver_policy: DeliverPolicy.LastPerSubject,
     };
     for await (const page of pages(connection, place.stream, newest)) {

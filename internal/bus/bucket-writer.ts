@@ -1,11 +1,11 @@
 import { headers } from "@nats-io/transport-node";
 import { type Clock, systemClock } from "../clock/clock.ts";
-import { HoldfastError } from "../status/errors.ts";
+import { type Code, HoldfastError } from "../status/errors.ts";
 import { AckInbox, type AckReceiver } from "./ack-inbox.ts";
 import { DELETION, OPERATION_HEADER } from "./bucket-entry.ts";
 import type { Connection } from "./connect.ts";
 import type { PutOutcome } from "./contract.ts";
-import { JS, natsError } from "./nats-errors.ts";
+import { isStoreFull, JS, natsError } from "./nats-errors.ts";
 import type { AckError } from "./pub-ack.ts";
 
 export interface Write {
@@ -75,10 +75,8 @@ export class BucketWriter implements AckReceiver {
     if (error.code === JS.wrongLastSequence || error.code === JS.wrongLastSequenceInFlight) {
       this.#settle(number, { kind: "conflict" });
     } else {
-      const why = `a bucket does not take a write: ${error.description}`;
-      // A bucket without a leader is an outage like a lost connection: whoever writes says so.
-      const code = error.status === NO_LEADER ? "unavailable" : "internal";
-      this.#fail(number, new HoldfastError(code, why));
+      const why = `${error.stream || "a bucket"} does not take a write: ${error.description}`;
+      this.#fail(number, new HoldfastError(codeOf(error), why));
     }
   }
 
@@ -110,4 +108,11 @@ export class BucketWriter implements AckReceiver {
       this.#settle(number, { kind: "unknown" });
     }
   }
+}
+
+function codeOf(error: AckError): Code {
+  // Nobody but the operator can do something about it.
+  if (isStoreFull(error)) return "exhausted";
+  // A bucket without a leader is an outage like a lost connection: whoever writes says so.
+  return error.status === NO_LEADER ? "unavailable" : "internal";
 }

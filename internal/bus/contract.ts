@@ -26,6 +26,8 @@ export interface Appender {
   readonly ready: boolean;
   /** Messages not yet stored. */
   readonly backlog: number;
+  /** For how long the oldest of them has been waiting, 0 when there is none. */
+  readonly oldestAgeMs: number;
   /** Sends nothing until `release`; appends are kept. */
   hold(): void;
   release(): void;
@@ -39,8 +41,37 @@ export type Stored = (sequence: number, duplicate: boolean) => void;
 export interface AppendOptions {
   /** Such as Nats-Msg-Id or Nats-TTL. */
   headers?: Readonly<Record<string, string>>;
-  /** Called instead of `stored` when the message will not be taken: `invalid` if it is too large, `exhausted` if its subject is full. */
+  /**
+   * Called instead of `stored` when the message will not be taken: `invalid` if it is too large,
+   * `exhausted` if its subject is full, `unavailable` with `refuseWhenFull`.
+   */
   refused?: (why: HoldfastError) => void;
+  /** A stream without room for it refuses it. Without, it is kept and tried again until there is room. */
+  refuseWhenFull?: boolean;
+  /** Whose message it is, for `forget`. */
+  owner?: object;
+}
+
+/**
+ * Appends for many keys (devices) and owners (of partitions). Messages of one key are never in flight
+ * together: after a rejection, what was in flight behind it may be stored before it, and the stream
+ * drops the second copy that would put it right when messages carry a Nats-Msg-Id.
+ */
+export interface KeyedAppender {
+  /** In order for each key, as `Appender.append`. */
+  append(
+    key: string,
+    subject: string,
+    payload: Uint8Array,
+    stored: Stored,
+    options: AppendOptions & Required<Pick<AppendOptions, "refused">>,
+  ): void;
+  /** False while more waits than the bound. */
+  readonly ready: boolean;
+  /** Messages not yet stored. */
+  readonly backlog: number;
+  /** Nothing that was appended with this `owner` is sent (again), and it is told nothing. */
+  forget(owner: object): void;
 }
 
 /** Reads the log of one partition in order. */
@@ -50,13 +81,28 @@ export interface LogReader {
    * `lost` is called when order can no longer be given (the log was cut below `after`, the stream
    * was remade); nothing is delivered after it.
    */
-  read(partition: number, after: number, handler: LogHandler): Subscription;
+  read(partition: number, after: number, handler: LogHandler): Reading;
   /** The sequence of the newest record of the partition, 0 when there is none. */
   lastSequence(partition: number): Promise<number>;
+  /**
+   * False if the broker has lost this record, and its sequence with it: it is not given yet, or again.
+   * A record that was only deleted, as the oldest are, is not lost in this sense.
+   */
+  holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean>;
+}
+
+/** Which access nodes the log says are over. */
+export interface NodeDeaths {
+  /**
+   * Whether the log holds a record that says so in any partition. Asks the leaders, since a copy may
+   * be behind. Rejects when one does not answer.
+   */
+  isDead(incarnation: string): Promise<boolean>;
 }
 
 export interface LogHandler {
-  record(sequence: number, data: Uint8Array): void;
+  /** `storedAtMs`: when the broker stored it, Unix ms. */
+  record(sequence: number, data: Uint8Array, storedAtMs: number): void;
   lost(why: Error): void;
 }
 
@@ -64,13 +110,21 @@ export interface Subscription {
   stop(): void;
 }
 
+export interface Reading extends Subscription {
+  /** Gives nothing until `resume`. The server stops sending when it has sent a bounded amount. */
+  pause(): void;
+  resume(): void;
+}
+
 /** A key-value bucket whose writes carry the revision they expect to replace. */
 export interface Bucket {
   get(key: string): Promise<Entry | undefined>;
+  /** As `get`, but never a moment behind: asks the leader, which costs it more. */
+  latest(key: string): Promise<Entry | undefined>;
   /** The newest entries of many keys, in the order asked; undefined where there is none. */
   getMany(keys: readonly string[]): Promise<(Entry | undefined)[]>;
-  /** The newest entry of every key that matches a subject filter such as "3.>". Deleted ones too. */
-  list(filter: string): AsyncIterable<Entry>;
+  /** The newest entry of every key that matches a subject filter such as "3.>", or one of several. Deleted ones too. */
+  list(filter: string | readonly string[]): AsyncIterable<Entry>;
   /**
    * Calls `changed` with the newest entry of every matching key, then with each change. Resolves
    * when the newest entries have all been given. Survives reconnects.
@@ -78,7 +132,7 @@ export interface Bucket {
   watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription>;
   /**
    * Writes if the newest revision of the key is `expected` (0: the key has never been written).
-   * Many may be in flight, but only one for a key.
+   * Many may be in flight, but of one writer only one for a key.
    */
   put(key: string, value: Uint8Array, expected: number, done: (outcome: PutOutcome) => void): void;
   delete(key: string, expected: number, done: (outcome: PutOutcome) => void): void;
@@ -148,10 +202,12 @@ export interface Past {
 /** Must-arrive messages that wait for their device. */
 export interface Mailbox {
   /**
-   * Stores a message in call order. One of the two is called: `stored` with its place, or `refused`
-   * because the device's mailbox is full (`exhausted`). Neither while JetStream takes nothing.
+   * Stores a message. One of the two is called: `stored` with its place, or `refused` because the
+   * device's mailbox is full (`exhausted`). Neither while JetStream takes nothing, or after `forget`.
    */
-  put(mail: Mail, stored: (mailedAs: number) => void, refused: (why: HoldfastError) => void): void;
+  put(mail: Mail, outcome: PutMail): void;
+  /** Sends nothing (again) of this owner. What is on its way may still be stored, however late. */
+  forget(owner: object): void;
   /** All of a partition, without the messages, in pages. Nobody may be writing to it. */
   list(partition: number): AsyncIterable<MailHeader[]>;
   /**
@@ -162,9 +218,19 @@ export interface Mailbox {
     app: string,
     device: string,
     places: readonly number[],
-  ): Promise<ReadonlyMap<number, Uint8Array>>;
-  /** Deletes what is at these places, if anything is. Rejects when nobody answers. */
-  purge(places: readonly number[]): Promise<void>;
+  ): Promise<ReadonlyMap<number, Omit<Mail, "app" | "device">>>;
+  /**
+   * Deletes what is at these places if it is the device's: a broker that has lost its newest messages
+   * gives their places to others. Rejects when nobody answers.
+   */
+  purge(app: string, device: string, places: readonly number[]): Promise<void>;
+}
+
+export interface PutMail {
+  /** Whose message it is, for `forget`. */
+  owner: object;
+  stored(mailedAs: number): void;
+  refused(why: HoldfastError): void;
 }
 
 /** What the mailbox says of a message besides the message. */
@@ -181,9 +247,11 @@ export interface MailHeader {
   expiresAtMs: number;
   /** Its sequence in the mail stream. */
   mailedAs: number;
+  /** The length of the message. */
+  bytes: number;
 }
 
-export interface Mail extends Omit<MailHeader, "mailedAs"> {
+export interface Mail extends Omit<MailHeader, "mailedAs" | "bytes"> {
   /** Encoded holdfast.wire.v1.Message. */
   message: Uint8Array;
 }
@@ -194,6 +262,46 @@ export interface Receipts {
   write(receipt: Receipt): void;
   /** All that is known of a message, oldest first. Rejects when nobody answers. */
   read(app: string, messageId: string): Promise<Receipt[]>;
+}
+
+/** Streams as a whole. Every method rejects when nobody answers. */
+export interface Streams {
+  /** `subjects`: count the messages of each subject that matches. */
+  state(stream: string, subjects?: string): Promise<StreamState>;
+  /** The newest message of what matches, as the leader has it. */
+  newest(stream: string, subject: string): Promise<(Past & { atMs: number }) | undefined>;
+  /** How long the first message of the subject from this sequence on is, if there is one. */
+  sizeAt(stream: string, subject: string, from: number): Promise<number | undefined>;
+  /** How many messages match. */
+  count(stream: string, filter: string): Promise<number>;
+  /** The durable ones. */
+  consumers(stream: string): Promise<ConsumerProgress[]>;
+  /**
+   * Deletes for good what is below a sequence, or the oldest of what matches but for so many. Resolves
+   * to how many.
+   */
+  purge(
+    stream: string,
+    what: { below: number; subject?: string } | { subject: string; keep: number },
+  ): Promise<number>;
+}
+
+export interface StreamState {
+  messages: number;
+  bytes: number;
+  /** Not above 0: no bound. */
+  maxBytes: number;
+  firstSequence: number;
+  lastSequence: number;
+  /** Empty unless asked for. */
+  subjects: ReadonlyMap<string, number>;
+}
+
+export interface ConsumerProgress {
+  /** None: all that the stream has. */
+  filters: readonly string[];
+  /** It has handled all that it is given up to this sequence. */
+  handled: number;
 }
 
 /** Whether the broker can be reached, as the client library sees it. */

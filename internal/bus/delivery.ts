@@ -4,10 +4,14 @@ export interface Delivery {
   sequence: number;
   /** The how-manieth message of its consumer it is; the first is 1. */
   consumerSequence: number;
+  /** When the server stored it, Unix ms. */
+  storedAtMs: number;
   /** How many more the consumer has waiting. */
   pending: number;
 }
 
+/** Behind the milliseconds; the whole is more than a number holds exactly. */
+const NANOSECOND_DIGITS = 6;
 const PREFIX = "$JS.ACK.";
 /** `$JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer sequence>.<time>.<pending>` */
 const SHORT_TOKENS = 9;
@@ -23,6 +27,7 @@ export function parseDelivery(reply: string | undefined): Delivery | undefined {
   return {
     sequence: Number(tokens[stream + 3]),
     consumerSequence: Number(tokens[stream + 4]),
+    storedAtMs: Number(tokens[stream + 5]?.slice(0, -NANOSECOND_DIGITS)),
     pending: Number(tokens[stream + 6]),
   };
 }

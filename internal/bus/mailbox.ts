@@ -4,38 +4,42 @@ import {
   jetstreamManager,
   type StoredMsg,
 } from "@nats-io/jetstream";
-import { type Msg, nuid } from "@nats-io/transport-node";
+import type { Msg } from "@nats-io/transport-node";
+import { LRUCache } from "lru-cache";
 import { MAIL_STREAM } from "../../streams/layout.ts";
 import { fromToken, toToken } from "../../streams/names.ts";
 import { partitionOf } from "../../streams/partition.ts";
 import { mailPartitionFilter, mailSubject, parseMailSubject } from "../../streams/subjects.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { Connection } from "./connect.ts";
-import type { Appender, Mail, Mailbox, MailHeader } from "./contract.ts";
+import type { Appender, Mail, Mailbox, MailHeader, PutMail } from "./contract.ts";
 import { parseDelivery } from "./delivery.ts";
-import { apiErrorCode, JS, natsError } from "./nats-errors.ts";
+import { apiErrorCode, natsError } from "./nats-errors.ts";
 import { pages } from "./pages.ts";
+import { isNotThere } from "./stored-at.ts";
 
 /** What the owner of a partition has to know of a mail without reading it: five tokens. */
 const MAIL_HEADER = "Holdfast-Mail";
 const LIST_TRIES = 50;
 const LIST_PAUSE_MS = 100;
+/** About what is being sent at any time. */
+const PLACES_SEEN = 50_000;
 
 /** Stream HF_MAIL. */
 export class NatsMailbox implements Mailbox {
   readonly #connection: Connection;
   readonly #jsm: JetStreamManager;
-  readonly #appender: Appender;
+  readonly #appender: MailboxOptions["appender"];
   readonly #partitions: number;
-  /** Names each put, so that one the appender sent twice is stored once. */
-  readonly #boot = nuid.next();
-  #puts = 0;
+  /** Whose mail is where, as the server has said since it was last away: nothing can have changed since. */
+  readonly #seen = new LRUCache<number, string>({ max: PLACES_SEEN });
 
   private constructor(connection: Connection, jsm: JetStreamManager, options: MailboxOptions) {
     this.#connection = connection;
     this.#jsm = jsm;
     this.#appender = options.appender;
     this.#partitions = options.partitions;
+    connection.link.watch(() => this.#seen.clear());
   }
 
   static async open(connection: Connection, options: MailboxOptions): Promise<NatsMailbox> {
@@ -43,16 +47,25 @@ export class NatsMailbox implements Mailbox {
     return new NatsMailbox(connection, jsm, options);
   }
 
-  put(mail: Mail, stored: (mailedAs: number) => void, refused: (why: HoldfastError) => void): void {
-    this.#puts += 1;
-    const leftSeconds = Math.ceil((mail.expiresAtMs - Date.now()) / 1_000);
+  put(mail: Mail, { owner, stored, refused }: PutMail): void {
+    const { app, device, sequence, messageId, expiresAtMs, message } = mail;
+    const leftSeconds = Math.ceil((expiresAtMs - Date.now()) / 1_000);
     const headers = {
-      "Nats-Msg-Id": `${this.#boot}.${this.#puts}`,
+      // The same from whichever owner, so that what two of them store is stored once.
+      "Nats-Msg-Id": [toToken(app), toToken(device), sequence, toToken(messageId)].join("/"),
       "Nats-TTL": String(Math.max(1, leftSeconds)),
       [MAIL_HEADER]: encodeHeader(mail),
     };
-    const subject = this.#subject(mail.app, mail.device);
-    this.#appender.append(subject, mail.message, stored, { headers, refused });
+    const subject = this.#subject(app, device);
+    const storedAs = (place: number, duplicate: boolean) => {
+      if (!duplicate) this.#seen.set(place, subject);
+      stored(place);
+    };
+    this.#appender.append(subject, message, storedAs, { headers, refused, owner });
+  }
+
+  forget(owner: object): void {
+    this.#appender.forget(owner);
   }
 
   async *list(partition: number): AsyncGenerator<MailHeader[]> {
@@ -86,14 +99,15 @@ export class NatsMailbox implements Mailbox {
     app: string,
     device: string,
     places: readonly number[],
-  ): Promise<ReadonlyMap<number, Uint8Array>> {
+  ): Promise<ReadonlyMap<number, Omit<Mail, "app" | "device">>> {
     const subject = this.#subject(app, device);
-    const found = new Map<number, Uint8Array>();
+    const found = new Map<number, Omit<Mail, "app" | "device">>();
     try {
       for (const mail of await Promise.all(places.map((place) => this.#get(place)))) {
         if (mail?.subject !== subject) continue;
-        const { sequence } = decodeHeader(mail.header.get(MAIL_HEADER));
-        found.set(sequence, Uint8Array.from(mail.data));
+        this.#seen.set(mail.seq, subject);
+        const header = decodeHeader(mail.header.get(MAIL_HEADER));
+        found.set(header.sequence, { ...header, message: Uint8Array.from(mail.data) });
       }
       return found;
     } catch (reason) {
@@ -101,11 +115,26 @@ export class NatsMailbox implements Mailbox {
     }
   }
 
-  async purge(places: readonly number[]): Promise<void> {
+  async purge(app: string, device: string, places: readonly number[]): Promise<void> {
+    const subject = this.#subject(app, device);
     try {
-      for (const place of places) await this.#delete(place);
+      for (const place of places) {
+        if (await this.#isOf(subject, place)) await this.#delete(place);
+      }
     } catch (reason) {
       throw natsError("cannot delete mail", reason);
+    }
+  }
+
+  /** A deletion names a place, and nothing but asking tells whose it is. */
+  async #isOf(subject: string, place: number): Promise<boolean> {
+    const seen = this.#seen.get(place);
+    if (seen !== undefined) return seen === subject;
+    try {
+      return (await this.#jsm.streams.getMessage(MAIL_STREAM, { seq: place }))?.subject === subject;
+    } catch (reason) {
+      if (isNotThere(apiErrorCode(reason))) return false;
+      throw reason;
     }
   }
 
@@ -143,7 +172,7 @@ export class NatsMailbox implements Mailbox {
 
 export interface MailboxOptions {
   /** One that nothing else uses: a stream that takes nothing holds up its appender. */
-  appender: Appender;
+  appender: Pick<Appender, "append"> & { forget(owner: object): void };
   partitions: number;
 }
 
@@ -152,7 +181,7 @@ function encodeHeader(mail: Mail): string {
   return `${sequence} ${acceptedAtMs} ${expiresAtMs} ${toToken(business)} ${toToken(messageId)}`;
 }
 
-function decodeHeader(text: string): Omit<MailHeader, "app" | "device" | "mailedAs"> {
+function decodeHeader(text: string): Omit<Mail, "app" | "device" | "message"> {
   const [sequence, acceptedAtMs, expiresAtMs, business = "", messageId = ""] = text.split(" ");
   return {
     sequence: Number(sequence ?? 0),
@@ -163,14 +192,12 @@ function decodeHeader(text: string): Omit<MailHeader, "app" | "device" | "mailed
   };
 }
 
-function isNotThere(code: number | undefined): boolean {
-  return code === JS.sequenceNotFound || code === JS.noMessageFound;
-}
-
 /** undefined for what this gateway has not put there. */
 function headerOf(message: Msg): MailHeader | undefined {
   const text = message.headers?.get(MAIL_HEADER);
   const mailedAs = parseDelivery(message.reply)?.sequence;
   if (!text || mailedAs === undefined) return undefined;
-  return { ...parseMailSubject(message.subject), ...decodeHeader(text), mailedAs };
+  // What the message would have been, of which only the headers came.
+  const bytes = Number(message.headers?.get("Nats-Msg-Size"));
+  return { ...parseMailSubject(message.subject), ...decodeHeader(text), mailedAs, bytes };
 }

@@ -12,6 +12,7 @@ import {
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
 import { type Code, HoldfastError } from "../status/errors.ts";
+import type { AckError } from "./pub-ack.ts";
 
 /** JetStream's own error numbers (`err_code`), as far as somebody decides by them. */
 export const JS = {
@@ -28,6 +29,12 @@ export const JS = {
   notEnabledForAccount: 10039,
   replicasUnsupported: 10074,
   insufficientStorage: 10047,
+  /** No server of the cluster can take the stream; the description says why. */
+  noSuitablePeers: 10005,
+  /** The server has no room for a message, whatever its stream may hold. */
+  insufficientResources: 10023,
+  /** The account has none. */
+  accountResourcesExceeded: 10002,
   storeFailed: 10077,
 } as const;
 
@@ -42,6 +49,26 @@ export function natsError(doing: string, reason: unknown): HoldfastError {
 export function apiErrorCode(reason: unknown): number | undefined {
   return reason instanceof JetStreamApiError ? reason.code : undefined;
 }
+
+/** Whether there is no store left for a stream of this size. */
+export function isNoRoom(reason: unknown): boolean {
+  if (!(reason instanceof JetStreamApiError)) return false;
+  const { code, message } = reason;
+  if (code === JS.insufficientStorage || code === JS.accountResourcesExceeded) return true;
+  return code === JS.noSuitablePeers && message.includes("insufficient storage");
+}
+
+/** Whether there was no room for a message of any subject: in its stream, its server or its account. */
+export function isStoreFull({ code, description }: AckError): boolean {
+  if (code === JS.storeFailed) return /maximum (bytes|messages) exceeded/.test(description);
+  return NO_ROOM.includes(code);
+}
+
+const NO_ROOM: readonly number[] = [
+  JS.insufficientResources,
+  JS.insufficientStorage,
+  JS.accountResourcesExceeded,
+];
 
 /** Whether nobody listened to a request: no such service, or not at present. */
 export function isNoResponders(reason: unknown): boolean {
@@ -73,6 +100,8 @@ function codeOfApiError(error: JetStreamApiError): Code {
     case JS.replicasUnsupported:
       return "unsupported";
     case JS.insufficientStorage:
+    case JS.insufficientResources:
+    case JS.accountResourcesExceeded:
       return "exhausted";
     case JS.streamNameInUse:
     case JS.wrongLastSequence:

@@ -16,8 +16,9 @@ import {
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { Connection } from "./connect.ts";
-import { parseDelivery } from "./delivery.ts";
+import { type Delivery, parseDelivery } from "./delivery.ts";
 import { apiErrorCode, JS, natsError } from "./nats-errors.ts";
+import { storedAt } from "./stored-at.ts";
 import { breakIn, type StreamView } from "./stream-view.ts";
 
 export interface OrderedConsumerOptions {
@@ -31,11 +32,20 @@ export interface OrderedConsumerOptions {
 }
 
 export interface OrderedHandler {
-  message(sequence: number, message: Msg): void;
+  /** `storedAtMs`: when the server stored it, Unix ms. */
+  message(sequence: number, message: Msg, storedAtMs: number): void;
   /** Everything that was there has been given. May be called more than once. */
   caughtUp?(): void;
   /** Order can no longer be given. Nothing is called after it. */
   broken(why: HoldfastError): void;
+}
+
+/** What has come since `pause`. */
+interface Paused {
+  messages: { delivery: Delivery; message: Msg }[];
+  /** Tells the server that it may send on. */
+  pace: (() => void) | undefined;
+  caughtUp: boolean;
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -63,12 +73,15 @@ export class OrderedConsumer {
   readonly #owned: { stop(): void }[];
   /** Everything up to here was delivered, or is not for the filter. undefined: nothing was read yet. */
   #position: number | undefined;
+  /** The newest message that was read. */
+  #newest: Delivery | undefined;
   #seen: StreamView | undefined;
   /** Of the present consumer. */
   #round = 0;
   #subscription: Subscription | undefined;
   #consumerSequence = 0;
   #heardAt = 0;
+  #paused: Paused | undefined;
   #stopped = false;
 
   constructor(connection: Connection, options: OrderedConsumerOptions, handler: OrderedHandler) {
@@ -85,9 +98,34 @@ export class OrderedConsumer {
     if (connection.link.connected) this.#open();
   }
 
+  /**
+   * Gives nothing until `resume`. What the server sends ahead, a few MiB at the most, waits here; then
+   * it holds the rest back, since it gets no sign that we keep pace.
+   */
+  pause(): void {
+    this.#paused ??= { messages: [], pace: undefined, caughtUp: false };
+  }
+
+  resume(): void {
+    const paused = this.#paused;
+    if (paused === undefined) return;
+    this.#paused = undefined;
+    for (const [index, { delivery, message }] of paused.messages.entries()) {
+      if (this.#stopped) return;
+      this.#give(delivery, message);
+      if (!this.#isPaused()) continue;
+      // The handler has had enough again.
+      this.#paused = { ...paused, messages: paused.messages.slice(index + 1) };
+      return;
+    }
+    paused.pace?.();
+    if (paused.caughtUp) this.#handler.caughtUp?.();
+  }
+
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#paused = undefined;
     this.#close();
     for (const one of this.#owned) one.stop();
   }
@@ -129,7 +167,18 @@ export class OrderedConsumer {
     const { stream, complete } = this.#options;
     const why = breakIn(this.#seen, now, { position: this.#position ?? 0, complete });
     this.#seen = now;
-    return why === undefined ? undefined : new HoldfastError("conflict", `stream ${stream} ${why}`);
+    const broken = why ?? (await this.#findOther(jsm));
+    if (broken === undefined) return undefined;
+    return new HoldfastError("conflict", `stream ${stream} ${broken}`);
+  }
+
+  /** A stream that lost its end and has grown past our place since looks like one that has only grown. */
+  async #findOther(jsm: JetStreamManager): Promise<string | undefined> {
+    const newest = this.#newest;
+    if (newest === undefined || !this.#options.complete) return undefined;
+    const found = await storedAt(jsm, this.#options.stream, newest.sequence);
+    if (found === undefined || found === newest.storedAtMs) return undefined;
+    return `has another message at sequence ${newest.sequence} than was read there`;
   }
 
   async #consume(jsm: JetStreamManager, round: number): Promise<void> {
@@ -174,8 +223,7 @@ export class OrderedConsumer {
       if (message.headers?.code === STATUS) this.#receiveStatus(message);
       else this.#receiveMessage(message);
     } catch (reason) {
-      const doing = `a message of ${this.#options.stream} was not handled`;
-      this.#connection.events.fault(natsError(doing, reason));
+      this.#fault(reason);
     }
   }
 
@@ -190,14 +238,38 @@ export class OrderedConsumer {
     // A copy of the stream that lags behind lets a new consumer begin where that copy ends.
     if (delivery.sequence > (this.#position ?? 0)) {
       this.#position = delivery.sequence;
-      this.#handler.message(delivery.sequence, message);
+      this.#newest = delivery;
+      if (this.#paused === undefined) this.#give(delivery, message);
+      else this.#paused.messages.push({ delivery, message });
     }
-    if (delivery.pending === 0) this.#handler.caughtUp?.();
+    if (delivery.pending === 0) this.#caughtUp();
+  }
+
+  #give({ sequence, storedAtMs }: Delivery, message: Msg): void {
+    try {
+      this.#handler.message(sequence, message, storedAtMs);
+    } catch (reason) {
+      this.#fault(reason);
+    }
+  }
+
+  #isPaused(): boolean {
+    return this.#paused !== undefined;
+  }
+
+  #caughtUp(): void {
+    if (this.#paused === undefined) this.#handler.caughtUp?.();
+    else this.#paused.caughtUp = true;
+  }
+
+  #fault(reason: unknown): void {
+    const doing = `a message of ${this.#options.stream} was not handled`;
+    this.#connection.events.fault(natsError(doing, reason));
   }
 
   #receiveStatus(message: Msg): void {
     // Flow control: the server asks for a sign that we keep pace.
-    if (message.reply) message.respond();
+    if (message.reply) this.#keepsPace(() => message.respond());
     else if (message.headers) this.#receiveHeartbeat(message.headers);
   }
 
@@ -210,8 +282,17 @@ export class OrderedConsumer {
     const examined = Number(headers.get("Nats-Last-Stream"));
     this.#position = Math.max(this.#position ?? 0, examined);
     const stalled = headers.get("Nats-Consumer-Stalled");
-    if (stalled) this.#connection.outbound.publish(stalled, new Uint8Array());
-    else this.#handler.caughtUp?.();
+    if (stalled) {
+      this.#keepsPace(() => this.#connection.outbound.publish(stalled, new Uint8Array()));
+    } else {
+      this.#caughtUp();
+    }
+  }
+
+  /** Lets the server send on, when we go on ourselves. */
+  #keepsPace(tell: () => void): void {
+    if (this.#paused === undefined) tell();
+    else this.#paused.pace = tell;
   }
 
   #checkSilence(): void {

@@ -47,6 +47,8 @@ export type Phase =
 interface Slot<T> {
   readonly message: T;
   outcome: Outcome | undefined;
+  /** Nobody wants it stored any more: it is not sent again, and `settled` is not called. */
+  forgotten: boolean;
 }
 
 const COMPACT_AFTER = 4_096;
@@ -87,6 +89,11 @@ export class PublishWindow<T extends { readonly size: number }> {
     return this.#offset + this.#slots.length - this.#head;
   }
 
+  /** The first message that is not settled. */
+  get oldest(): T | undefined {
+    return this.#slots[this.#head - this.#offset]?.message;
+  }
+
   get inFlight(): number {
     return this.#next - this.#head;
   }
@@ -96,7 +103,7 @@ export class PublishWindow<T extends { readonly size: number }> {
   }
 
   add(message: T): void {
-    this.#slots.push({ message, outcome: undefined });
+    this.#slots.push({ message, outcome: undefined, forgotten: false });
     this.#backlogBytes += message.size;
     const { maxBacklog, maxBacklogBytes } = this.#limits;
     if (this.backlog > maxBacklog || this.#backlogBytes > maxBacklogBytes) this.#full = true;
@@ -104,13 +111,27 @@ export class PublishWindow<T extends { readonly size: number }> {
 
   /** The next message to send now, if any. It counts as sent under `lastNumber`. */
   take(): T | undefined {
-    if (!this.#maySend()) return undefined;
-    const slot = this.#slots[this.#next - this.#offset];
-    if (slot === undefined) return undefined;
-    this.#next++;
-    this.#unanswered++;
-    this.#inFlightBytes += slot.message.size;
-    return slot.message;
+    for (;;) {
+      if (!this.#maySend()) return undefined;
+      const slot = this.#slots[this.#next - this.#offset];
+      if (slot === undefined) return undefined;
+      this.#next++;
+      this.#inFlightBytes += slot.message.size;
+      if (!slot.forgotten) {
+        this.#unanswered++;
+        return slot.message;
+      }
+      slot.outcome = REFUSED;
+      this.#release();
+    }
+  }
+
+  /** What is in flight may still be stored; nothing of it is sent (again), and nobody is told. */
+  forget(unwanted: (message: T) => boolean): void {
+    for (let at = this.#head - this.#offset; at < this.#slots.length; at++) {
+      const slot = this.#slots[at];
+      if (slot !== undefined && unwanted(slot.message)) slot.forgotten = true;
+    }
   }
 
   /** The number of the message that `take` gave last. */
@@ -221,6 +242,7 @@ export class PublishWindow<T extends { readonly size: number }> {
       this.#inFlightBytes -= slot.message.size;
       this.#backlogBytes -= slot.message.size;
       this.#updateFull();
+      if (slot.forgotten) continue;
       try {
         this.#owner.settled(slot.message, slot.outcome);
       } catch (reason) {

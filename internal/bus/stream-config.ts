@@ -49,11 +49,10 @@ export function streamConfig(spec: StreamSpec): WantedConfig {
     name: spec.name,
     subjects: spec.subjects,
     discard: spec.refuseWhenFull ? DiscardPolicy.New : DiscardPolicy.Old,
-    ...(spec.refuseWhenFull && { discard_new_per_subject: true }),
+    ...(spec.refuseWhenFull && spec.maxMessagesPerSubject > 0 && { discard_new_per_subject: true }),
     ...(spec.messageTtl && { allow_msg_ttl: true }),
     ...(spec.duplicateWindowMs && { duplicate_window: nanos(spec.duplicateWindowMs) }),
     max_age: nanos(spec.maxAgeMs),
-    max_msgs: spec.maxMessages ?? -1,
     max_bytes: spec.maxBytes,
     max_msgs_per_subject: spec.maxMessagesPerSubject,
     num_replicas: spec.replicas,
@@ -69,7 +68,7 @@ export function bucketConfig(spec: BucketSpec): WantedConfig {
     subjects: [`$KV.${spec.name}.>`],
     discard: DiscardPolicy.New,
     max_age: nanos(spec.ttlMs),
-    max_bytes: -1,
+    max_bytes: spec.maxBytes,
     max_msgs_per_subject: 1,
     num_replicas: spec.replicas,
     allow_rollup_hdrs: true,
@@ -95,28 +94,52 @@ export interface Difference {
   field: string;
   wanted: string;
   found: string;
-  /** Whether the server can change it on an existing stream. */
-  fixed: boolean;
+  /**
+   * `fixed`: the server cannot change it on an existing stream. `limit`: how much is kept, how long and
+   * in how many copies, which only the operator changes. `own`: what the gateway cannot do without.
+   */
+  kind: "fixed" | "limit" | "own";
 }
 
-const FIXED_FIELDS: readonly string[] = ["retention", "storage"];
+const KINDS: Readonly<Record<string, Difference["kind"]>> = {
+  retention: "fixed",
+  storage: "fixed",
+  discard: "limit",
+  discard_new_per_subject: "limit",
+  max_age: "limit",
+  max_bytes: "limit",
+  max_msgs: "limit",
+  max_msgs_per_subject: "limit",
+  num_replicas: "limit",
+};
+
+/** How much a stream keeps, how long and in how many copies. */
+export function limitsOf(found: StreamConfig): Partial<WantedConfig> {
+  const { discard, discard_new_per_subject, max_age, max_bytes, max_msgs } = found;
+  const { max_msgs_per_subject, num_replicas } = found;
+  const limits = { discard, max_age, max_bytes, max_msgs, max_msgs_per_subject, num_replicas };
+  return { ...limits, discard_new_per_subject: discard_new_per_subject === true };
+}
 
 /** Where an existing stream is not as wanted. */
 export function differences(wanted: WantedConfig, found: StreamConfig): Difference[] {
   const list: Difference[] = [];
-  const compare = (field: string, want: unknown, have: unknown, fixed: boolean) => {
+  const compare = (field: string, want: unknown, have: unknown, kind: Difference["kind"]) => {
     const [wantedText, foundText] = [canonical(want), canonical(have)];
     if (wantedText === foundText) return;
-    list.push({ stream: wanted.name, field, wanted: wantedText, found: foundText, fixed });
+    list.push({ stream: wanted.name, field, wanted: wantedText, found: foundText, kind });
   };
   const have = new Map<string, unknown>(Object.entries(found));
   for (const [field, value] of Object.entries(wanted)) {
-    compare(field, value, have.get(field), FIXED_FIELDS.includes(field));
+    compare(field, value, have.get(field), KINDS[field] ?? "own");
   }
-  if (wanted.republish === undefined) compare("republish", undefined, found.republish, false);
+  if (wanted.republish === undefined) compare("republish", undefined, found.republish, "own");
+  if (wanted.discard_new_per_subject === undefined) {
+    compare("discard_new_per_subject", undefined, found.discard_new_per_subject, "limit");
+  }
   // Neither gives its messages numbers of its own, nor takes a publish.
-  compare("mirror", undefined, found.mirror?.name, true);
-  compare("sealed", false, found.sealed, true);
+  compare("mirror", undefined, found.mirror?.name, "fixed");
+  compare("sealed", false, found.sealed, "fixed");
   return list;
 }
 

@@ -95,6 +95,11 @@ export const OPTIONS = {
     undefined,
     "nats-server program for the embedded one; unset: found or fetched",
   ),
+  natsPort: option(
+    integer(0, 65_535),
+    "4222",
+    "port of the embedded NATS; another if it is taken; 0: a free one",
+  ),
   dataDir: option(
     z.string().min(1, "must not be empty"),
     ".holdfast",
@@ -139,11 +144,20 @@ export const OPTIONS = {
     undefined,
     "JetStream streams that carry the partitions, fixed as well; unset: as it was set up, at first 1",
   ),
-  replicas: option(integer(1, 5), "1", "copies of each stream; 3 in a NATS cluster"),
+  replicas: option(
+    integer(1, 5),
+    undefined,
+    "copies of each stream, 3 in a NATS cluster; of a first start, later by `deployment set`; unset: as it was set up, at first 1",
+  ),
+  storeMaxBytes: option(
+    integer(1_048_576, Number.MAX_SAFE_INTEGER),
+    undefined,
+    "what all streams may take of each server's store, likewise; unset: as it was set up, at first 16 GiB or what a smaller store allows",
+  ),
   logMaxBytes: option(
     integer(1_048_576, Number.MAX_SAFE_INTEGER),
-    "8589934592",
-    "most bytes of one log stream on disk",
+    undefined,
+    "most bytes of one log stream, likewise; unset: its part of the store",
   ),
   maxConnections: option(integer(1, 10_000_000), "1000000", "connections one access process takes"),
   maxConnectionsPerIp: option(

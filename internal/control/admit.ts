@@ -15,6 +15,7 @@ import type { Clock, Random } from "../clock/clock.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { type AccessPoint, chooseAccessPoints } from "./access-points.ts";
+import type { Turns } from "./turns.ts";
 
 export interface AdmissionOptions {
   apps: Pick<Apps, "authorize" | "admitsAnyone">;
@@ -25,10 +26,16 @@ export interface AdmissionOptions {
   clock: Clock;
   random: Random;
   tokenSeconds: number;
+  turns: Turns;
 }
 
 /** A JWT has two dots; an API key of ours has one, and none is mistaken for the other's mistake. */
 const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+/** Whether the bearer is a token that an app has signed, and not an API key. */
+export function isToken(bearer: string): boolean {
+  return JWT.test(bearer);
+}
 
 /**
  * Lets a device in, for whoever may say so: the app's server with an API key, the device itself with a
@@ -40,22 +47,20 @@ export async function admit(
   request: AdmitRequest,
   bearer: string | undefined,
 ): Promise<AdmitResponse> {
-  const { issuer, nodes, clock, random, tokenSeconds } = options;
+  const { issuer, nodes, clock, random, tokenSeconds, turns } = options;
   const { app, device, user = "", client, rooms, businesses, labels } = request;
   const own = await whoAsks(options, request, bearer);
 
-  const points = nodes.list().filter(takesConnections).flatMap(accessPointsOf);
+  const turn = turns.next(nodes.list().filter(takesConnections));
+  const points = turn.nodes.flatMap(accessPointsOf);
   if (points.length === 0) {
     throw new HoldfastError("unavailable", "no access node is live; try again in some seconds");
   }
   const endpoints = chooseAccessPoints(points, client?.platform ?? "", random);
+  const { afterMs } = turn;
   if (own !== undefined) {
-    const { expiresAtMs } = own;
-    return create(AdmitResponseSchema, {
-      token: bearer ?? "",
-      expiresAt: timestampFromMs(expiresAtMs),
-      endpoints,
-    });
+    const expiresAt = timestampFromMs(own.expiresAtMs);
+    return create(AdmitResponseSchema, { token: bearer ?? "", expiresAt, endpoints, afterMs });
   }
   const expiresAtMs = clock.now() + tokenSeconds * 1_000;
   const grants = {
@@ -67,6 +72,7 @@ export async function admit(
     token: issuer.issue({ app, device, user }, expiresAtMs, grants),
     expiresAt: timestampFromMs(expiresAtMs),
     endpoints,
+    afterMs,
   });
 }
 
@@ -77,7 +83,7 @@ async function whoAsks(
   bearer: string | undefined,
 ): Promise<VerifiedToken | undefined> {
   const { app, device, user } = request;
-  if (bearer !== undefined && JWT.test(bearer)) {
+  if (bearer !== undefined && isToken(bearer)) {
     const token = await verifier.verify(bearer);
     if (token.app !== app || token.device !== device || token.user !== user) {
       throw new HoldfastError("unauthenticated", "token: is for another app, device or user");

@@ -7,8 +7,9 @@ import {
   UndrainResponseSchema,
 } from "../../proto/gen/holdfast/control/v1/control_pb.ts";
 import { bearerOf } from "../auth/bearer.ts";
+import type { Doorkeeper } from "../http/rpc.ts";
 import { type AdminOptions, createAdminService } from "./admin.ts";
-import { type AdmissionOptions, admit } from "./admit.ts";
+import { type AdmissionOptions, admit, isToken } from "./admit.ts";
 
 export type ControlOptions = AdmissionOptions & AdminOptions;
 
@@ -28,5 +29,21 @@ export function controlRoutes(options: ControlOptions): (router: ConnectRouter) 
       },
     });
     router.service(AdminService, createAdminService(options));
+  };
+}
+
+/** Whose calls are read at all: Admit may need no key, but one that is given must be somebody's. */
+export function controlDoorkeeper({
+  apps,
+  operator,
+}: Pick<ControlOptions, "apps" | "operator">): Doorkeeper {
+  return (call) => {
+    if (call.method === ControlService.method.admit) {
+      const key = bearerOf(call.requestHeader);
+      // What a token says is checked with what the body says.
+      if (key !== undefined && !isToken(key)) apps.recognize(key);
+    } else {
+      operator.require(call);
+    }
   };
 }

@@ -1,4 +1,5 @@
 import type { connectNodeAdapter } from "@connectrpc/connect-node";
+import { discardRest } from "./call-end.ts";
 
 /** For Node's two HTTP servers, as far as they are alike. */
 export type HttpHandler = ReturnType<typeof connectNodeAdapter>;
@@ -18,6 +19,7 @@ export function answer(
   response: HttpResponse,
   content: { status: number; type: string; body: string },
 ): void {
+  void discardRest(request, response);
   const body = Buffer.from(content.body);
   response.statusCode = content.status;
   response.setHeader("Content-Type", content.type);

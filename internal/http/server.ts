@@ -8,13 +8,14 @@ import { HoldfastError } from "../status/errors.ts";
 import { type AllowedOrigins, applyCors } from "./cors.ts";
 import { answerJson, type HttpHandler, pathOf } from "./handler.ts";
 import { answerHealth } from "./health.ts";
-import { rpcHandler } from "./rpc.ts";
+import { type Doorkeeper, rpcHandler } from "./rpc.ts";
 import { sniff } from "./sniff.ts";
+import { standardServices } from "./standard-services.ts";
 
 const SECOND = 1_000;
 const KIB = 1_024;
 
-/** Bounds on what a caller may hold or cost. Bodies are bounded in rpc.ts. */
+/** Bounds on what a caller may hold or cost. Messages are bounded in rpc.ts, what follows a call in call-end.ts. */
 export const HTTP_LIMITS = {
   connections: 10_000,
   /** A connection says which HTTP it speaks within this. */
@@ -23,6 +24,8 @@ export const HTTP_LIMITS = {
   headersMs: 10 * SECOND,
   /** A request is complete within this; a stream that is in use may last longer on HTTP/2. */
   requestMs: 300 * SECOND,
+  /** A message of a call is complete after this much waiting for it, however slowly it drips. */
+  messageMs: 30 * SECOND,
   /** A connection without a call is closed after this. */
   idleMs: 75 * SECOND,
   headerBytes: 16 * KIB,
@@ -37,6 +40,8 @@ export interface HttpServerOptions {
   /** Port 0: a free one. */
   listen: { host: string; port: number };
   routes: (router: ConnectRouter) => void;
+  /** Whom `routes` let in at all. Unset: everybody, and the services see to it. */
+  doorkeeper?: Doorkeeper;
   ready: () => boolean;
   log: Logger;
   /** Web pages, for every path that is neither an RPC nor health. */
@@ -61,7 +66,8 @@ export interface HttpServer extends AsyncDisposable {
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const limits = { ...HTTP_LIMITS, ...options.limits };
-  const handler = createHandler(options);
+  const closing = new AbortController();
+  const handler = createHandler(options, limits, closing.signal);
   const http1 = createHttp1(handler, limits);
   const h2 = createHttp2(handler, limits);
   const sockets = new Set<net.Socket>();
@@ -84,9 +90,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   // Node enforces the deadlines of HTTP/1 only on a server that has heard this.
   http1.emit("listening");
 
-  let closing: Promise<void> | undefined;
+  let closed: Promise<void> | undefined;
   const close = async () => {
-    const closed = once(listener, "close");
+    closing.abort();
+    const allClosed = once(listener, "close");
     listener.close();
     for (const socket of silent) socket.destroy();
     h2.closeSessions();
@@ -99,7 +106,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       options.graceMs ?? 5 * SECOND,
     );
     http1.closeIdleConnections();
-    await closed;
+    await allClosed;
     clearInterval(sweep);
     clearTimeout(deadline);
     http1.close();
@@ -110,13 +117,20 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   return {
     address,
     url: `http://${address}`,
-    [Symbol.asyncDispose]: () => (closing ??= close()),
+    [Symbol.asyncDispose]: () => (closed ??= close()),
   };
 }
 
-function createHandler(options: HttpServerOptions): HttpHandler {
-  const { routes, ready, log, origins, pages } = options;
-  const rpc = rpcHandler({ routes, log, fallback: pages ?? notFound });
+function createHandler(
+  options: HttpServerOptions,
+  { messageMs }: HttpLimits,
+  closing: AbortSignal,
+): HttpHandler {
+  const { routes, doorkeeper, log, origins, pages } = options;
+  const ready = () => options.ready() && !closing.aborted;
+  const openRoutes = standardServices({ routes, ready, closing });
+  const fallback = pages ?? notFound;
+  const rpc = rpcHandler({ routes, openRoutes, doorkeeper, log, messageMs, fallback });
   return (request, response) => {
     if (origins !== undefined && applyCors(origins, request, response)) return;
     if (answerHealth(ready, request, response)) return;

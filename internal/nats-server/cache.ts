@@ -3,9 +3,10 @@
  * `<cache folder>/nats-server/<version>/nats-server`.
  */
 
-import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { HoldfastError } from "../status/errors.ts";
+import { makeFolder } from "./data-folder.ts";
 import type { Source } from "./sources/source.ts";
 import { compareVersions, inspect, MINIMUM_VERSION, type NatsBinary } from "./version.ts";
 
@@ -36,12 +37,12 @@ export async function fetchIntoCache(
   fetch: (scratch: string) => Promise<string>,
 ): Promise<NatsBinary> {
   const folder = join(cacheDir, "nats-server");
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const scratch = await mkdtemp(join(folder, ".fetching-"));
   try {
     const fetched = await inspect(await fetch(scratch));
     const path = join(folder, fetched.version, "nats-server");
-    await mkdir(join(folder, fetched.version), { recursive: true });
+    await makeFolder(join(folder, fetched.version));
     await rename(fetched.path, path);
     return { path, version: fetched.version };
   } finally {

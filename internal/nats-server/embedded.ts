@@ -4,10 +4,12 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { HoldfastError } from "../status/errors.ts";
+import { makeFolder, prepareDataFolder, spaceFor } from "./data-folder.ts";
 import { lockFolder } from "./folder-lock.ts";
-import { freePort } from "./free-port.ts";
+import { canListen, freePort } from "./free-port.ts";
 import { stopLeftover } from "./leftover.ts";
 import { startNatsProcess } from "./nats-process.ts";
 import { recordOf, writeRecord } from "./process-record.ts";
@@ -15,7 +17,10 @@ import { serverConfig } from "./server-config.ts";
 import { Supervisor, type SupervisorEvent } from "./supervisor.ts";
 import { startWatchdog } from "./watchdog.ts";
 
-export type EmbeddedNatsEvent = SupervisorEvent | { readonly kind: "log"; readonly line: string };
+export type EmbeddedNatsEvent =
+  | SupervisorEvent
+  | { readonly kind: "log"; readonly line: string }
+  | { readonly kind: "port-taken"; readonly wanted: number };
 
 export interface EmbeddedNatsOptions {
   readonly dataDir: string;
@@ -23,6 +28,10 @@ export interface EmbeddedNatsOptions {
   readonly binary: string;
   /** Default: a free one, which then stays the same however often the server is restarted. */
   readonly port?: number | undefined;
+  /** Taken instead of any free one, if it is free. */
+  readonly preferredPort?: number | undefined;
+  /** What the streams are to have of the disk. Default: a part of what there is. */
+  readonly storeMaxBytes?: number | undefined;
   readonly onEvent?: ((event: EmbeddedNatsEvent) => void) | undefined;
 }
 
@@ -34,23 +43,35 @@ export interface EmbeddedNats extends AsyncDisposable {
   readonly pid: number;
 }
 
-/** Throws `conflict` when another live gateway uses the data folder. */
+/** Of the disk that the data folder is on: deleted messages stay in the files for a while. */
+const SHARE_OF_DISK = 0.6;
+
+/**
+ * @throws HoldfastError `conflict` when another live gateway uses the data folder, `invalid` when it cannot
+ *   be written to, `exhausted` when its disk is too small for `storeMaxBytes`.
+ */
 export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<EmbeddedNats> {
   const { binary, onEvent = () => {} } = options;
   const dataDir = resolve(options.dataDir);
   const configFile = join(dataDir, "nats-server.conf");
   const recordFile = join(dataDir, "nats-server.pid");
-  await mkdir(dataDir, { recursive: true });
+  await prepareDataFolder(dataDir);
 
   await using started = new AsyncDisposableStack();
   started.use(await lockFolder(dataDir));
   await stopLeftover(recordFile);
   const watchdog = started.use(await startWatchdog());
 
-  const port = options.port ?? (await freePort());
   const serverName = `holdfast-${randomBytes(4).toString("hex")}`;
-  const config = serverConfig({ serverName, port, storeDir: join(dataDir, "nats") });
-  await writeFile(configFile, `${JSON.stringify(config, null, 2)}\n`);
+  const storeDir = join(dataDir, "nats");
+  await makeFolder(storeDir);
+  const maxStoreBytes = await storeBytes(storeDir, options.storeMaxBytes);
+  let port = await choosePort(options, onEvent);
+  const writeConfig = async () => {
+    const config = serverConfig({ serverName, port, storeDir, maxStoreBytes });
+    await writeFile(configFile, `${JSON.stringify(config, null, 2)}\n`);
+  };
+  await writeConfig();
 
   const launch = (signal?: AbortSignal) =>
     startNatsProcess({
@@ -67,12 +88,23 @@ export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<E
       },
     });
   started.defer(() => rm(recordFile, { force: true }));
-  const supervisor = started.use(
-    await Supervisor.start(launch, (event) => {
-      if (event.kind === "exited") watchdog.release();
-      onEvent(event);
-    }),
-  );
+  const followed = (event: SupervisorEvent) => {
+    if (event.kind === "exited") watchdog.release();
+    onEvent(event);
+  };
+  const firstStart = async () => {
+    try {
+      return await Supervisor.start(launch, followed);
+    } catch (reason) {
+      // Somebody took it in between.
+      if (options.port !== undefined || !isPortTaken(reason)) throw reason;
+      onEvent({ kind: "port-taken", wanted: port });
+      port = await freePort();
+      await writeConfig();
+      return Supervisor.start(launch, followed);
+    }
+  };
+  const supervisor = started.use(await firstStart());
 
   const running = started.move();
   return {
@@ -84,4 +116,30 @@ export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<E
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+async function choosePort(
+  { port, preferredPort }: EmbeddedNatsOptions,
+  onEvent: (event: EmbeddedNatsEvent) => void,
+): Promise<number> {
+  if (port !== undefined) return port;
+  if (preferredPort === undefined || preferredPort === 0) return freePort();
+  if (await canListen(preferredPort)) return preferredPort;
+  onEvent({ kind: "port-taken", wanted: preferredPort });
+  return freePort();
+}
+
+function isPortTaken(reason: unknown): boolean {
+  return HoldfastError.from(reason).message.includes("address already in use");
+}
+
+async function storeBytes(storeDir: string, wanted: number | undefined): Promise<number> {
+  const there = await spaceFor(storeDir);
+  if (wanted !== undefined && wanted > there) {
+    throw new HoldfastError(
+      "exhausted",
+      `--store-max-bytes (HOLDFAST_STORE_MAX_BYTES) is ${wanted}, and the disk of ${storeDir} has ${there} bytes for it`,
+    );
+  }
+  return Math.max(Math.floor(there * SHARE_OF_DISK), wanted ?? 0);
 }

@@ -19,7 +19,8 @@ export async function freePort(): Promise<number> {
   throw new HoldfastError("unavailable", `no free port between ${LOWEST} and ${HIGHEST}`);
 }
 
-async function canListen(port: number): Promise<boolean> {
+/** Whether nobody listens on this port of loopback. */
+export async function canListen(port: number): Promise<boolean> {
   const server = createServer().listen(port, "127.0.0.1");
   try {
     await once(server, "listening");

@@ -15,7 +15,8 @@ const QUOTED_LINES = 10;
 export interface NatsProcessOptions {
   readonly binary: string;
   readonly configFile: string;
-  /** As in the configuration file; they prove that the server answering there is this one. */
+  /** As in the configuration file; they prove that the server answering there is this one. Default: loopback. */
+  readonly host?: string | undefined;
   readonly port: number;
   readonly serverName: string;
   readonly onLog?: ((line: string) => void) | undefined;

@@ -4,6 +4,8 @@ export interface ServerSettings {
   readonly host?: string;
   readonly port: number;
   readonly storeDir: string;
+  /** What JetStream may take of the disk. Default: what the server finds. */
+  readonly maxStoreBytes?: number;
 }
 
 /**
@@ -17,6 +19,10 @@ export function serverConfig(settings: ServerSettings): Record<string, unknown> 
     port: settings.port,
     max_payload: 1024 * 1024,
     // The default flushes every two minutes: too much to lose when the machine loses power.
-    jetstream: { store_dir: settings.storeDir, sync_interval: "1s" },
+    jetstream: {
+      store_dir: settings.storeDir,
+      sync_interval: "1s",
+      ...(settings.maxStoreBytes !== undefined && { max_file_store: settings.maxStoreBytes }),
+    },
   };
 }

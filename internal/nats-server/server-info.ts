@@ -14,20 +14,26 @@ export interface ServerInfo {
 
 /** Waits until the server of this name takes clients; throws the signal's reason when it aborts. */
 export async function serverAnswers(
-  server: { readonly port: number; readonly serverName: string },
+  server: {
+    readonly host?: string | undefined;
+    readonly port: number;
+    readonly serverName: string;
+  },
   signal: AbortSignal,
 ): Promise<ServerInfo> {
   for (;;) {
     signal.throwIfAborted();
-    const info = await readServerInfo(server.port).catch(() => undefined);
+    const info = await readServerInfo(server.host ?? "127.0.0.1", server.port).catch(
+      () => undefined,
+    );
     if (info?.server_name === server.serverName) return info;
     await sleep(RETRY_EVERY_MS);
   }
 }
 
-/** Connects to loopback, reads the greeting and hangs up. */
-async function readServerInfo(port: number): Promise<ServerInfo> {
-  const socket = connect({ port, host: "127.0.0.1", timeout: 1_000 });
+/** Connects, reads the greeting and hangs up. */
+async function readServerInfo(host: string, port: number): Promise<ServerInfo> {
+  const socket = connect({ port, host, timeout: 1_000 });
   socket.on("timeout", () => socket.destroy(new Error("no greeting within a second")));
   try {
     const [line] = await Promise.race([
@@ -37,7 +43,7 @@ async function readServerInfo(port: number): Promise<ServerInfo> {
     if (!line.startsWith("INFO ")) throw new Error(`expected INFO, got ${line}`);
     return JSON.parse(line.slice("INFO ".length));
   } catch (cause) {
-    throw new HoldfastError("unavailable", `no NATS server answers on port ${port}`, { cause });
+    throw new HoldfastError("unavailable", `no NATS server answers on ${host}:${port}`, { cause });
   } finally {
     socket.destroy();
   }

@@ -7,7 +7,7 @@ import type { Logger } from "../observe/logger.ts";
 import type { RouteTable } from "./fold/route-table.ts";
 import type { Hearing } from "./hearing.ts";
 
-/** A node that is silent for this long is dead. It suspends itself before that. */
+/** A node that is silent for this long is dead, and hears so from the log. */
 export const NODE_SILENCE_MS = 5_000;
 /** By then whatever there was to say about a silent node has been said. */
 const FORGET_MS = 60_000;
@@ -15,6 +15,7 @@ const FORGET_MS = 60_000;
 export interface NodeLivenessOptions {
   clock: Clock;
   hearing: Hearing;
+  /** Used by nobody else. */
   appender: Appender;
   log: Pick<Logger, "info">;
 }
@@ -29,6 +30,12 @@ export class NodeLiveness {
 
   constructor(options: NodeLivenessOptions) {
     this.#options = options;
+  }
+
+  /** What was not stored yet is not said: the silent ones are judged again. */
+  takeBack(): void {
+    this.#options.appender.discard();
+    this.#declaring.clear();
   }
 
   heard(incarnation: string): void {
@@ -49,13 +56,13 @@ export class NodeLiveness {
       const silence = hearing.silence(heardAt);
       if (silence < NODE_SILENCE_MS) continue;
       for (const { partition, table } of owned) {
-        if (!table.dead.has(incarnation)) this.#declareDead(partition, incarnation);
+        if (!table.dead.has(incarnation)) this.#declareDead(partition, incarnation, table);
       }
       if (silence > FORGET_MS) this.#heard.delete(incarnation);
     }
   }
 
-  #declareDead(partition: number, incarnation: string): void {
+  #declareDead(partition: number, incarnation: string, { nodes }: RouteTable): void {
     const key = `${partition} ${incarnation}`;
     if (this.#declaring.has(key)) return;
     this.#declaring.add(key);
@@ -64,7 +71,11 @@ export class NodeLiveness {
       atMs: BigInt(clock.now()),
       body: { case: "nodeDown", value: { incarnation } },
     });
-    log.info({ partition, incarnation }, "the node is silent and declared dead");
+    // A node that has stopped as it should has none any more, and this is a formality.
+    const connections = nodes.get(incarnation)?.held.size ?? 0;
+    if (connections > 0) {
+      log.info({ partition, incarnation, connections }, "the node is silent and declared dead");
+    }
     appender.appendFirst(
       logSubject(partition, "node-down", incarnation),
       toBinary(RecordSchema, record),

@@ -1,10 +1,15 @@
+import { toToken } from "../../streams/names.ts";
 import { encodeJson, type StateEvent } from "../../streams/records.ts";
 import {
   businessStateSubject,
   connectionStateSubject,
   roomStateSubject,
 } from "../../streams/subjects.ts";
-import type { Appender } from "../bus/contract.ts";
+import type { KeyedAppender } from "../bus/contract.ts";
+
+/** While more events wait than the first, no more records are taken, until there are fewer than the second. */
+const CROWDED_ABOVE = 4_096;
+const ROOM_BELOW = 1_024;
 
 /** What may be done only when everything told before is stored. */
 interface Held {
@@ -21,14 +26,25 @@ interface Held {
  * next, who tells the same again under the same ids, and the stream drops what it has already.
  */
 export class StateFeed {
-  readonly #appender: Pick<Appender, "append">;
+  readonly #appender: Pick<KeyedAppender, "append" | "forget">;
+  readonly #room: () => void;
   #held: Held[] = [];
   /** The first that is still held. */
   #head = 0;
+  /** Events that are not stored yet. */
+  #waiting = 0;
+  #crowded = false;
   #closed = false;
 
-  constructor(appender: Pick<Appender, "append">) {
+  /** `room` is called when it is not `crowded` any more. */
+  constructor(appender: Pick<KeyedAppender, "append" | "forget">, room: () => void = () => {}) {
     this.#appender = appender;
+    this.#room = room;
+  }
+
+  /** True while so many events wait that no more records are to be folded. */
+  get crowded(): boolean {
+    return this.#crowded;
   }
 
   /** What waits for events. */
@@ -45,22 +61,46 @@ export class StateFeed {
     }
     const held = { left: events.length, then };
     this.#held.push(held);
+    this.#waiting += events.length;
+    if (this.#waiting > CROWDED_ABOVE) this.#crowded = true;
     const done = () => {
+      if (this.#closed) return;
       held.left -= 1;
+      this.#waiting -= 1;
       if (held.left === 0) this.#drain();
+      this.#makeRoom();
     };
     for (const event of events) {
       // Refused is what NATS will never take, and nobody can do anything about.
-      const options = { headers: { "Nats-Msg-Id": event.id }, refused: done };
-      this.#appender.append(subjectOf(event), encodeJson(event), done, options);
+      const options = { headers: { "Nats-Msg-Id": event.id }, refused: done, owner: this };
+      const { app, device } = event;
+      this.#appender.append(
+        `${toToken(app)}.${toToken(device)}`,
+        subjectOf(event),
+        encodeJson(event),
+        done,
+        options,
+      );
     }
   }
 
-  /** Calls nothing more. What is under way may still be stored, which does no harm. */
+  /**
+   * Calls nothing more, and sends nothing more: whoever owns the partition now tells it all. What is on
+   * its way may still be stored, however late; whoever reads it sees by its id and sequence that it is
+   * a repeat.
+   */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#held = [];
     this.#head = 0;
+    this.#appender.forget(this);
+  }
+
+  #makeRoom(): void {
+    if (!this.#crowded || this.#waiting >= ROOM_BELOW) return;
+    this.#crowded = false;
+    this.#room();
   }
 
   #drain(): void {

@@ -1,24 +1,23 @@
-import { encodeJson, type Route, type UserDevice } from "../../streams/records.ts";
+import { decodeJson, encodeJson, type Route, type UserDevice } from "../../streams/records.ts";
 import { userKey } from "../../streams/subjects.ts";
 import type { Bucket } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
-import { KeyWriter, type WriteFailure } from "./key-writer.ts";
+import { KeyWriter, type Permission, type WriteFailure } from "./key-writer.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
-export interface UserDevicesOptions {
+export interface UserDevicesOptions extends Permission {
   /** `hf_user` */
   bucket: Bucket;
   clock: Clock;
   /** The most puts in flight at once. */
   window: number;
-  allowed(): boolean;
   failed(why: WriteFailure): void;
 }
 
 /**
- * Writes down which devices each user has. The keys are not spread by partition, and a lost race for
- * one says nothing about the lease.
+ * Writes down which devices each user has. The keys are not spread by partition, and whoever has
+ * written one has said the same.
  */
 export class UserDevices {
   readonly #writer: KeyWriter<UserDevice>;
@@ -26,16 +25,17 @@ export class UserDevices {
 
   constructor(options: UserDevicesOptions) {
     this.#clock = options.clock;
-    this.#writer = new KeyWriter<UserDevice>({ ...options, encode: encodeJson, shared: true });
+    this.#writer = new KeyWriter<UserDevice>({
+      ...options,
+      encode: encodeJson,
+      decode: decodeJson,
+      judge: (stored, { at }) => (at - stored.at < DAY_MS ? "keep" : "write"),
+    });
   }
 
   /** Writes that are not yet acknowledged. */
   get backlog(): number {
     return this.#writer.backlog;
-  }
-
-  known(key: string, revision: number, value: UserDevice | undefined): void {
-    this.#writer.known(key, revision, value);
   }
 
   /** Written when the association is new or a day old. */
@@ -53,6 +53,10 @@ export class UserDevices {
 
   flushed(done: () => void): void {
     this.#writer.flushed(done);
+  }
+
+  resume(): void {
+    this.#writer.resume();
   }
 
   close(): void {

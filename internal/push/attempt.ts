@@ -11,12 +11,19 @@ import type { Messages } from "../bus/contract.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { encodeFrame, type OutgoingMessage } from "./message.ts";
 import { type NodeBatch, NodeBatches } from "./node-batches.ts";
-import type { Resolver } from "./resolver.ts";
-import { type Location, locationOf, type RouteCache } from "./route-cache.ts";
+import type { Place, Resolver } from "./resolver.ts";
+import type { Location, RouteCache } from "./route-cache.ts";
 
 /** Connections in one Deliver, so that one node's answer does not wait for a long write loop. */
 const MAX_BATCH = 5_000;
 const ANSWER_TIMEOUT_MS = 2_000;
+
+/** Of devices that are not known to be online. */
+const STATUS_OF = {
+  offline: Status.OFFLINE,
+  unknown: Status.UNKNOWN,
+  uncertain: Status.REFUSED,
+} as const;
 
 /** What delivering needs of the rest. */
 export interface UnicastContext {
@@ -102,23 +109,22 @@ export class Attempt {
     targets: readonly number[],
     online: (target: number, location: Location) => void,
   ): Promise<void> {
-    let routes: Awaited<ReturnType<Resolver["routesOf"]>>;
+    let places: readonly Place[];
     try {
       const devices = targets.map((target) => this.#device(target));
-      routes = await this.#context.resolver.routesOf(this.#app, devices);
+      places = await this.#context.resolver.locate(this.#app, devices);
     } catch (reason) {
       if (HoldfastError.from(reason).code === "internal") throw reason;
       for (const target of targets) this.fail(target, Status.REFUSED);
       return;
     }
     for (const [i, target] of targets.entries()) {
-      const route = routes[i];
-      const location = route && locationOf(route);
-      if (location !== undefined) {
-        this.#context.cache.set(this.#app, this.#device(target), location);
-        online(target, location);
+      const place = places[i] ?? "unknown";
+      if (typeof place === "string") {
+        this.fail(target, STATUS_OF[place]);
       } else {
-        this.fail(target, route === undefined ? Status.UNKNOWN : Status.OFFLINE);
+        this.#context.cache.set(this.#app, this.#device(target), place);
+        online(target, place);
       }
     }
   }

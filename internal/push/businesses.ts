@@ -72,6 +72,7 @@ function toRecord(message: BusinessMessage): Business {
     maxPayloadBytes: maxPayloadBytes ?? BUSINESS_DEFAULTS.maxPayloadBytes,
     maxReplyBytes: maxReplyBytes ?? BUSINESS_DEFAULTS.maxReplyBytes,
     ratePerConnection: message.ratePerConnection,
+    maxStoredBytes: Number(message.maxStoredBytes),
   };
 }
 
@@ -100,6 +101,7 @@ function urlProblem(text: string): string | undefined {
 function toMessage(name: string, record: Business): MessageInitShape<typeof BusinessSchema> {
   return {
     ...record,
+    maxStoredBytes: BigInt(record.maxStoredBytes ?? 0),
     business: name,
     mode: MODE_OF[record.mode],
     protocol: record.protocol === "grpc" ? Business_Protocol.GRPC : Business_Protocol.CONNECT,

@@ -5,6 +5,7 @@ import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import type { Appender, Bucket, Link, Messages, Receipts } from "../bus/contract.ts";
 import { BusinessStore } from "../businesses/store.ts";
 import type { Clock } from "../clock/clock.ts";
+import { type Doorkeeper, JSON_OPTIONS } from "../http/rpc.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
 import { createBusinessRegistryService } from "./businesses.ts";
 import { Channels } from "./channels.ts";
@@ -14,7 +15,7 @@ import { type Apps, Gate } from "./gate.ts";
 import { MessageHistory } from "./message-history.ts";
 import { MustArrive, type MustArriveOptions } from "./must-arrive.ts";
 import { Orders } from "./orders.ts";
-import { PartitionOwners } from "./owners.ts";
+import { PartitionOwners, type PartitionOwnersOptions } from "./owners.ts";
 import { Pusher } from "./pusher.ts";
 import { KeyRateLimit, RateLimit } from "./rate-limit.ts";
 import { Resolver } from "./resolver.ts";
@@ -43,9 +44,12 @@ export interface PushOptions {
   /** To stream HF_ROOM. */
   roomAppender: Appender;
   /** To the log. */
-  logAppender: Appender;
+  logAppender: MustArriveOptions["appender"];
   receipts: Receipts;
   mailboxes: MustArriveOptions["mailboxes"];
+  /** Who owns each partition. */
+  leases: PartitionOwnersOptions["leases"];
+  headroom: MustArriveOptions["headroom"];
   apps: Apps;
   nodes: NodeRegistry;
   /** How many partitions the deployment has. */
@@ -61,6 +65,8 @@ export interface PushOptions {
  */
 export interface Push {
   routes(router: ConnectRouter): void;
+  /** Whose calls are read at all. */
+  readonly doorkeeper: Doorkeeper;
   ready(): boolean;
   readonly counters: PushCounters;
 }
@@ -70,7 +76,12 @@ export function createPush(options: PushOptions): Push {
   const clock = options.clock === undefined ? {} : { clock: options.clock };
   const counters = new PushCounters();
   const cache = new RouteCache();
-  const owners = new PartitionOwners({ messages, partitions: options.partitions, ...clock });
+  const owners = new PartitionOwners({
+    messages,
+    partitions: options.partitions,
+    leases: options.leases,
+    ...clock,
+  });
   const resolver = new Resolver({ owners, routes: buckets.routes, users: buckets.users });
   const limit = new RateLimit({
     perSecond: options.callsPerSecond ?? DEFAULT_CALLS_PER_SECOND,
@@ -80,8 +91,9 @@ export function createPush(options: PushOptions): Push {
   const gate = new Gate({ apps, link, limit, keyLimit, counters, ...clock });
   const unicast = new Unicast({ messages, highMessages, resolver, cache, counters, ...clock });
   const channels = new Channels({ appender: options.roomAppender, ...clock });
-  const { receipts, mailboxes, partitions, logAppender: appender } = options;
-  const mustArrive = new MustArrive({ appender, receipts, mailboxes, partitions, ...clock });
+  const { receipts, mailboxes, headroom, partitions, logAppender: appender } = options;
+  const stores = { appender, receipts, mailboxes, headroom };
+  const mustArrive = new MustArrive({ ...stores, partitions, ...clock });
   const pusher = new Pusher({ unicast, channels, resolver, cache, mustArrive });
 
   const pushService = createPushService({ gate, pusher, counters, ...clock });
@@ -101,14 +113,15 @@ export function createPush(options: PushOptions): Push {
   return {
     counters,
     ready: () => link.connected,
+    doorkeeper: ({ requestHeader }) => gate.refuseStrangers(requestHeader),
     routes(router) {
       router.service(PushService, pushService);
       router.service(DirectoryService, directoryService, {
         // A person reading the answer wants to see `"online": false` rather than nothing.
-        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+        jsonOptions: { ...JSON_OPTIONS, alwaysEmitImplicit: true },
       });
       router.service(BusinessRegistryService, businessRegistryService, {
-        jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
+        jsonOptions: { ...JSON_OPTIONS, alwaysEmitImplicit: true },
       });
     },
   };

@@ -136,7 +136,7 @@ async function listNodes(
   nodes: NodeRegistry,
   owners: PartitionOwners,
 ): Promise<MessageInitShape<typeof ListNodesResponseSchema>> {
-  const answers = await owners.askAll({ case: "nodes", value: { app } });
+  const answers = await owners.askExactly({ case: "nodes", value: { app } }, owners.all);
   const connectionsOf = (incarnation: string) =>
     answers.reduce((sum, answer) => sum + (answer.nodeConnections[incarnation] ?? 0), 0);
   return {

@@ -1,6 +1,6 @@
 import { partitionOf } from "../../streams/partition.ts";
 import { decodeJson, type MailboxMark } from "../../streams/records.ts";
-import { ALL_KEYS, mailboxKey } from "../../streams/subjects.ts";
+import { fullFilter, fullKey } from "../../streams/subjects.ts";
 import type { Bucket, Entry, Subscription } from "../bus/contract.ts";
 
 /**
@@ -16,16 +16,16 @@ export class FullMailboxes implements Disposable {
     this.#partitions = partitions;
   }
 
-  /** `bucket`: `hf_full`. Resolves when all that are full now are known. */
+  /** `bucket`: `hf_mailbox`. Resolves when all that are full now are known. */
   static async follow(bucket: Bucket, partitions: number): Promise<FullMailboxes> {
     const full = new FullMailboxes(partitions);
-    full.#watch = await bucket.watch(ALL_KEYS, (entry) => full.#changed(entry));
+    full.#watch = await bucket.watch(fullFilter(), (entry) => full.#changed(entry));
     return full;
   }
 
   isFull(app: string, device: string): boolean {
     if (this.#keys.size === 0) return false;
-    return this.#keys.has(mailboxKey(partitionOf(app, device, this.#partitions), app, device));
+    return this.#keys.has(fullKey(partitionOf(app, device, this.#partitions), app, device));
   }
 
   [Symbol.dispose](): void {

@@ -10,6 +10,8 @@ import type { KeyRateLimit, RateLimit } from "./rate-limit.ts";
 
 /** Who may speak for an app. */
 export interface Apps {
+  /** @throws HoldfastError `unauthenticated` when the key is no app's. */
+  recognize(bearer: string | undefined): void;
   /** @throws HoldfastError `unauthenticated`, the same for an app that does not exist. */
   authorize(app: string, bearer: string | undefined): ApiKey;
 }
@@ -40,6 +42,11 @@ export class Gate {
   constructor(options: GateOptions) {
     this.#o = options;
     this.#clock = options.clock ?? systemClock;
+  }
+
+  /** For who may not call whatever the app is; the body of the call is not read for them. */
+  refuseStrangers(headers: Headers): void {
+    this.#o.apps.recognize(bearerOf(headers));
   }
 
   /** @throws HoldfastError `unauthenticated`, `forbidden`, `unavailable` or `exhausted`. */

@@ -11,7 +11,7 @@ import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
 
 /** Receipts follow their messages by moments. */
-const ASK_AGAIN_AFTER_MS = [50, 200];
+const ASK_AGAIN_AFTER_MS = [100, 300, 1_000];
 
 /** Of steps of one time, what comes first. */
 const ORDER: readonly ReceiptStep["step"][] = [

@@ -5,11 +5,12 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { DUPLICATE_WINDOW_MS } from "../../streams/layout.ts";
 import { toToken } from "../../streams/names.ts";
 import { partitionOf } from "../../streams/partition.ts";
 import type { ReceiptStep } from "../../streams/records.ts";
 import { acceptedSubject } from "../../streams/subjects.ts";
-import type { Appender, Receipts } from "../bus/contract.ts";
+import type { KeyedAppender, Receipts } from "../bus/contract.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import type { HoldfastError } from "../status/errors.ts";
 import { encodeMessage, type OutgoingMessage } from "./message.ts";
@@ -17,17 +18,25 @@ import type { Sending } from "./unicast.ts";
 
 /** How long the log may take to store a message. */
 const STORED_WITHIN_MS = 5_000;
+/**
+ * What is not stored so long after it was given up is not sent any more: the log would not know it for a
+ * repeat, if an earlier sending was stored and the answer lost, and its caller may have sent it again.
+ */
+const FORGOTTEN_AFTER_MS = DUPLICATE_WINDOW_MS / 3;
 
 const MAILBOX_FULL = "the device's mailbox is full";
+const FULL = "unavailable: there is no room for more, ";
 const BUSY = "unavailable: more waits for the broker than may; try again in some seconds";
 const UNCONFIRMED =
   "unavailable: the broker has not confirmed it, and may have it; send it again under the same message id";
 
 export interface MustArriveOptions {
   /** To the log. One that nothing else uses. */
-  appender: Appender;
+  appender: Pick<KeyedAppender, "append" | "ready" | "forget">;
   receipts: Receipts;
   mailboxes: { isFull(app: string, device: string): boolean };
+  /** Why nothing more is taken for a partition, or undefined. */
+  headroom: { lacking(partition: number): string | undefined };
   partitions: number;
   clock?: Clock;
 }
@@ -48,6 +57,8 @@ export interface Recipient {
 export class MustArrive {
   readonly #o: MustArriveOptions;
   readonly #clock: Clock;
+  /** Whose messages those of the calls of late are. */
+  #present: { readonly since: number } | undefined;
 
   constructor(options: MustArriveOptions) {
     this.#o = options;
@@ -73,9 +84,10 @@ export class MustArrive {
       resolve(acceptances);
     };
     const draft = new Draft(app, message, ttlMs);
+    const owner = this.#owner();
     for (const [index, recipient] of recipients.entries()) {
       waiting += 1;
-      this.#append(draft, recipient, (status, reason = "") => {
+      this.#append(draft, recipient, owner, (status, reason = "") => {
         acceptances[index] = { status, reason };
         settled();
       });
@@ -84,12 +96,24 @@ export class MustArrive {
     return { results };
   }
 
+  /** All calls of a while have one: together they are forgotten. */
+  #owner(): object {
+    const now = this.#clock.monotonic();
+    if (this.#present === undefined || now - this.#present.since > FORGOTTEN_AFTER_MS) {
+      const owner = { since: now };
+      this.#present = owner;
+      this.#clock.after(2 * FORGOTTEN_AFTER_MS, () => this.#o.appender.forget(owner));
+    }
+    return this.#present;
+  }
+
   #append(
     draft: Draft,
     recipient: Recipient,
+    owner: object,
     done: (status: Status, reason?: string) => void,
   ): void {
-    const { appender, receipts, mailboxes, partitions } = this.#o;
+    const { appender, receipts, mailboxes, headroom, partitions } = this.#o;
     const { app } = draft;
     const { device } = recipient;
     const tell = (sequence: number, step: ReceiptStep["step"], reason?: string) => {
@@ -103,16 +127,26 @@ export class MustArrive {
       refuse(appender.ready ? MAILBOX_FULL : BUSY);
       return;
     }
+    const partition = partitionOf(app, device, partitions);
+    const lacking = headroom.lacking(partition);
+    if (lacking !== undefined) {
+      refuse(FULL + lacking);
+      return;
+    }
     appender.append(
-      acceptedSubject(partitionOf(app, device, partitions), app),
+      `${toToken(app)}.${toToken(device)}`,
+      acceptedSubject(partition, app),
       draft.record(recipient),
       (sequence, duplicate) => {
         if (!duplicate) tell(sequence, "accepted");
         done(duplicate ? Status.DUPLICATE : Status.ACCEPTED);
       },
       {
+        owner,
         headers: { "Nats-Msg-Id": draft.idFor(device) },
-        refused: (why: HoldfastError) => refuse(why.message),
+        refuseWhenFull: true,
+        refused: ({ code, message }: HoldfastError) =>
+          refuse(code === "unavailable" ? `${FULL}${message}` : message),
       },
     );
   }

@@ -1,15 +1,21 @@
 import { type Result, Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
-import type { Route } from "../../streams/records.ts";
 import type { Channel } from "../../streams/subjects.ts";
 import type { Channels } from "./channels.ts";
 import type { OutgoingMessage } from "./message.ts";
 import type { Acceptance, MustArrive } from "./must-arrive.ts";
 import type { Resolver } from "./resolver.ts";
-import { locationOf, type RouteCache } from "./route-cache.ts";
+import type { RouteCache } from "./route-cache.ts";
 import type { Sending, Unicast } from "./unicast.ts";
 
 /** The reason of REFUSED: the broker did not answer, so trying again may help. */
 const UNAVAILABLE = "unavailable";
+
+/** Of a user none of whose devices got the message. */
+const STATUS_WITHOUT_DEVICES = {
+  offline: Status.OFFLINE,
+  unknown: Status.UNKNOWN,
+  uncertain: Status.REFUSED,
+} as const;
 
 export interface PusherOptions {
   unicast: Unicast;
@@ -51,22 +57,22 @@ export class Pusher {
     message: OutgoingMessage,
   ): Promise<Sending<Result[]>> {
     const distinct = withoutRepeats(users);
-    const routes = await this.#resolver.routesOfUsers(app, distinct);
+    const whereabouts = await this.#resolver.locateUsers(app, distinct);
     const devices: string[] = [];
     // By device: the index of its user.
     const userOf: number[] = [];
-    for (const [user, known] of routes.entries()) {
-      for (const route of known) {
-        const location = locationOf(route);
-        if (location === undefined) continue;
-        this.#cache.set(app, route.device, location);
-        devices.push(route.device);
+    for (const [user, { online }] of whereabouts.entries()) {
+      for (const [device, location] of online) {
+        this.#cache.set(app, device, location);
+        devices.push(device);
         userOf.push(user);
       }
     }
     const sending = await this.#unicast.send(app, devices, message);
     const perUser = sending.results.then((statuses) => {
-      const results = distinct.map((user, i) => result(user, withoutDevices(routes[i])));
+      const results = distinct.map((user, i) =>
+        result(user, STATUS_WITHOUT_DEVICES[whereabouts[i]?.otherwise ?? "unknown"]),
+      );
       for (const [i, status] of statuses.entries()) {
         const own = results[userOf[i] ?? 0];
         if (own !== undefined) addDevice(own, status);
@@ -177,11 +183,6 @@ function userResult(user: string, acceptances: readonly Acceptance[]): Result {
       ? Status.ACCEPTED
       : (refused ?? acceptances[0] ?? { status: Status.UNKNOWN }).status;
   return { ...result(user, status), reason: refused?.reason ?? "", devices: accepted };
-}
-
-/** The status of a user none of whose devices is online. */
-function withoutDevices(known: readonly Route[] | undefined): Status {
-  return known === undefined || known.length === 0 ? Status.UNKNOWN : Status.OFFLINE;
 }
 
 /** One device that got the message makes it sent, whatever became of the others. */

@@ -1,13 +1,28 @@
 import { partitionOf } from "../../streams/partition.ts";
 import { decodeJson, type Route } from "../../streams/records.ts";
-import { deviceOfUserKey, routeKey, userDevicesFilter } from "../../streams/subjects.ts";
+import { parseUserKey, routeKey, userDevicesFilter } from "../../streams/subjects.ts";
 import type { Bucket } from "../bus/contract.ts";
-import type { PartitionOwners } from "./owners.ts";
+import type { PartitionOwners, Query, Silence } from "./owners.ts";
+import { type Location, locationOf } from "./route-cache.ts";
 
-/** Keeps a question and its answer well within one message. */
-const MAX_ASKED = 250;
-/** Users read from the bucket at a time. */
-const MAX_LISTS = 16;
+/** Keeps a question well within one message: ids have up to 128 bytes. */
+const MAX_ASKED = 2_000;
+/** Users looked up in the bucket with one question, and questions at once. */
+const USERS_AT_ONCE = 100;
+const LISTS_AT_ONCE = 4;
+/** Routes of which the bucket's leader is asked at once. */
+const LEADER_READS = 64;
+
+/** Where a push finds a device. `uncertain`: who would know is away, and the bucket does not have it online. */
+export type Place = Location | "offline" | "unknown" | "uncertain";
+
+/** Where a push finds a user. */
+export interface UserPlace {
+  /** By device. */
+  online: Map<string, Location>;
+  /** What is to be said when nobody got it. */
+  otherwise: "offline" | "unknown" | "uncertain";
+}
 
 export interface ResolverOptions {
   owners: PartitionOwners;
@@ -17,10 +32,15 @@ export interface ResolverOptions {
   users: Bucket;
 }
 
+/** What the owners say: those that are online or were not long ago. Of all others the buckets know. */
+interface Present {
+  routes: Map<string, Route>;
+  silent: ReadonlyMap<number, Silence>;
+}
+
 /**
  * Who is where, by asking the owner of the partition: its fold has the login that a caller was just
- * told of, while the bucket shows it some milliseconds later. Where an owner is away the bucket
- * speaks for it.
+ * told of, and knows exactly who is online.
  */
 export class Resolver {
   readonly #owners: PartitionOwners;
@@ -33,101 +53,193 @@ export class Resolver {
     this.#users = options.users;
   }
 
-  /** The routes of devices, in the order asked; undefined for a device that is unknown. */
+  /**
+   * The routes of devices, in the order asked; undefined for a device that is unknown.
+   * @throws HoldfastError `unavailable` where the owner cannot tell: the bucket may be behind.
+   */
   async routesOf(app: string, devices: readonly string[]): Promise<(Route | undefined)[]> {
-    const byPartition = new Map<number, number[]>();
-    for (const [index, device] of devices.entries()) {
-      const partition = partitionOf(app, device, this.#owners.partitions);
-      const indexes = byPartition.get(partition);
-      if (indexes === undefined) byPartition.set(partition, [index]);
-      else indexes.push(index);
+    const { routes } = await this.#present(app, "devices", devices, true);
+    const past = await this.#past(app, without(devices, routes), true);
+    return devices.map((device) => routes.get(device) ?? offline(past.get(device)));
+  }
+
+  /**
+   * The same for pushes, which need not be exact: whoever is found online is looked for there, and where
+   * he is not, the node says so. Where nobody owns the partition the bucket speaks for it.
+   */
+  async locate(app: string, devices: readonly string[]): Promise<Place[]> {
+    const { routes, silent } = await this.#present(app, "devices", devices, false);
+    const past = await this.#past(app, without(devices, routes), false);
+    return devices.map((device) => {
+      const route = routes.get(device);
+      if (route !== undefined) return locationOf(route) ?? "offline";
+      const why = silent.get(partitionOf(app, device, this.#owners.partitions));
+      const before = past.get(device);
+      const location = why && before && locationOf(before);
+      if (location !== undefined) return location;
+      if (why === "silent") return "uncertain";
+      return before === undefined ? "unknown" : "offline";
+    });
+  }
+
+  /**
+   * The routes of every known device of each user, in the order of the users.
+   * @throws HoldfastError `unavailable` as `routesOf`.
+   */
+  async routesOfUsers(app: string, users: readonly string[]): Promise<Route[][]> {
+    const [{ routes }, listed] = await Promise.all([
+      this.#present(app, "users", users, true),
+      this.#listed(app, users),
+    ]);
+    const found = new Map(users.map((user) => [user, new Map<string, Route>()]));
+    for (const route of routes.values()) found.get(route.user)?.set(route.device, route);
+    const others = without(new Set([...listed.values()].flat()), routes);
+    for (const route of await this.routesOf(app, others)) {
+      // A device that has changed hands stays listed under its former user until that expires.
+      if (route !== undefined) found.get(route.user)?.set(route.device, route);
     }
-    const found = new Array<Route | undefined>(devices.length).fill(undefined);
-    const deviceAt = (index: number) => devices[index] ?? "";
-    const unanswered = await Promise.all(
-      Array.from(byPartition, async ([partition, indexes]) => {
-        const asked = indexes.map(deviceAt);
-        const texts = await this.#askInParts(asked, async (part) => {
-          const query = { case: "devices" as const, value: { app, devices: part } };
-          return (await this.#owners.ask(partition, query))?.routes;
-        });
-        for (const [i, text] of texts.entries()) {
-          const index = indexes[i];
-          if (index !== undefined && text !== "") found[index] = JSON.parse(text) as Route;
-        }
-        return indexes.slice(texts.length);
-      }),
-    );
-    const away = unanswered.flat();
-    if (away.length > 0) {
-      const routes = await this.#routesInBucket(app, away.map(deviceAt));
-      for (const [i, index] of away.entries()) found[index] = routes[i];
+    return users.map((user) => [...(found.get(user)?.values() ?? [])]);
+  }
+
+  /** The devices of users that pushes go to. Where nobody owns a partition the buckets speak for it. */
+  async locateUsers(app: string, users: readonly string[]): Promise<UserPlace[]> {
+    const { routes, silent } = await this.#present(app, "users", users, false);
+    const places = new Map<string, UserPlace>();
+    const placeOf = (user: string) => {
+      let place = places.get(user);
+      if (place === undefined) {
+        place = { online: new Map(), otherwise: "offline" };
+        places.set(user, place);
+      }
+      return place.online;
+    };
+    const note = (route: Route) => {
+      const location = locationOf(route);
+      const online = placeOf(route.user);
+      if (location !== undefined) online.set(route.device, location);
+    };
+    for (const route of routes.values()) note(route);
+    const inDoubt = silent.size > 0;
+    const asked = inDoubt ? users : users.filter((user) => !places.has(user));
+    const listed = await this.#listed(app, asked);
+    if (inDoubt) {
+      const devices = new Set([...listed.values()].flat());
+      for (const route of (await this.#past(app, without(devices, routes), false)).values()) {
+        // A device that has changed hands stays listed under its former user until that expires.
+        if (silent.has(partitionOf(app, route.device, this.#owners.partitions))) note(route);
+        else placeOf(route.user);
+      }
+    } else {
+      for (const user of listed.keys()) placeOf(user);
     }
+    const uncertain = [...silent.values()].includes("silent");
+    return users.map((user) => {
+      const place = places.get(user) ?? { online: new Map(), otherwise: "unknown" };
+      return uncertain ? { ...place, otherwise: "uncertain" } : place;
+    });
+  }
+
+  /** Asks the owners. `exactly`: rejects when one of them is silent. */
+  async #present(
+    app: string,
+    kind: "devices" | "users",
+    ids: readonly string[],
+    exactly: boolean,
+  ): Promise<Present> {
+    const routes = new Map<string, Route>();
+    const silent = new Map<number, Silence>();
+    const ask = async (part: string[]) => {
+      const { query, partitions } = this.#question(app, kind, part);
+      const told = exactly
+        ? { answers: await this.#owners.askExactly(query, partitions), silent: [] }
+        : await this.#owners.ask(query, partitions);
+      for (const text of told.answers.flatMap((answer) => answer.routes)) {
+        const route = JSON.parse(text) as Route;
+        routes.set(route.device, route);
+      }
+      for (const [partition, why] of told.silent) silent.set(partition, why);
+    };
+    await Promise.all(parts(ids, MAX_ASKED).map(ask));
+    return { routes, silent };
+  }
+
+  #question(
+    app: string,
+    kind: "devices" | "users",
+    ids: string[],
+  ): { query: Query; partitions: Iterable<number> } {
+    const { partitions, all } = this.#owners;
+    // A user's devices are in any partition.
+    return kind === "users"
+      ? { query: { case: "users", value: { app, users: ids } }, partitions: all }
+      : {
+          query: { case: "devices", value: { app, devices: ids } },
+          partitions: new Set(ids.map((device) => partitionOf(app, device, partitions))),
+        };
+  }
+
+  /**
+   * What the bucket says, by device. `surely`: a copy of it that lags behind is not believed that there
+   * is nothing.
+   */
+  async #past(app: string, devices: string[], surely: boolean): Promise<Map<string, Route>> {
+    const keyOf = (device: string) =>
+      routeKey(partitionOf(app, device, this.#owners.partitions), app, device);
+    const found = new Map<string, Route>();
+    if (devices.length === 0) return found;
+    const note = (device: string, value: Uint8Array | undefined) => {
+      if (value !== undefined) found.set(device, decodeJson<Route>(value));
+    };
+    const entries = await this.#routes.getMany(devices.map(keyOf));
+    for (const [i, device] of devices.entries()) note(device, entries[i]?.value);
+    if (!surely) return found;
+    await inParallel(LEADER_READS, without(devices, found), async (device) => {
+      note(device, (await this.#routes.latest(keyOf(device)))?.value);
+    });
     return found;
   }
 
-  /** The routes of every known device of each user, in the order of the users. */
-  async routesOfUsers(app: string, users: readonly string[]): Promise<Route[][]> {
-    const found = users.map(() => new Map<string, Route>());
-    // A user's devices are in any partition.
-    const answered = await Promise.all(
-      Array.from({ length: this.#owners.partitions }, async (_, partition) => {
-        const lists = await this.#askInParts(users, async (part) => {
-          const query = { case: "users" as const, value: { app, users: part } };
-          return (await this.#owners.ask(partition, query))?.users;
-        });
-        for (const [i, { routes }] of lists.entries()) {
-          for (const text of routes) {
-            const route = JSON.parse(text) as Route;
-            found[i]?.set(route.device, route);
-          }
-        }
-        return lists.length;
-      }),
-    );
-    // What every owner has told is settled; the bucket completes the rest.
-    for (let start = Math.min(...answered); start < users.length; start += MAX_LISTS) {
-      const part = users.slice(start, start + MAX_LISTS);
-      const routes = await Promise.all(part.map((user) => this.#userInBucket(app, user)));
-      for (const [i, list] of routes.entries()) {
-        const known = found[start + i];
-        for (const route of list) if (!known?.has(route.device)) known?.set(route.device, route);
+  /** The devices that are listed under each user. */
+  async #listed(app: string, users: readonly string[]): Promise<Map<string, string[]>> {
+    const listed = new Map<string, string[]>();
+    const filters = users.map((user) => userDevicesFilter(app, user));
+    await inParallel(LISTS_AT_ONCE, parts(filters, USERS_AT_ONCE), async (part) => {
+      for await (const { key, value } of this.#users.list(part)) {
+        if (value === undefined) continue;
+        const { user, device } = parseUserKey(key);
+        const devices = listed.get(user);
+        if (devices === undefined) listed.set(user, [device]);
+        else devices.push(device);
       }
-    }
-    return found.map((routes) => [...routes.values()]);
+    });
+    return listed;
   }
+}
 
-  /** Asks for as many at a time as is allowed. The result is as long as what was answered. */
-  async #askInParts<T>(
-    asked: readonly string[],
-    ask: (part: string[]) => Promise<T[] | undefined>,
-  ): Promise<T[]> {
-    const answers: T[] = [];
-    while (answers.length < asked.length) {
-      const part = asked.slice(answers.length, answers.length + MAX_ASKED);
-      const answer = await ask(part);
-      if (answer === undefined || answer.length === 0) break;
-      for (const item of answer) answers.push(item);
-    }
-    return answers;
-  }
+/** The owner does not have it online: if the bucket does, it is of records that the log has lost. */
+function offline(route: Route | undefined): Route | undefined {
+  return route?.online === true ? { ...route, online: false, rooms: [] } : route;
+}
 
-  async #routesInBucket(app: string, devices: readonly string[]): Promise<(Route | undefined)[]> {
-    const entries = await this.#routes.getMany(
-      devices.map((device) =>
-        routeKey(partitionOf(app, device, this.#owners.partitions), app, device),
-      ),
-    );
-    return entries.map((entry) => entry?.value && decodeJson<Route>(entry.value));
-  }
+function without(ids: Iterable<string>, known: ReadonlyMap<string, unknown>): string[] {
+  return Array.from(ids).filter((id) => !known.has(id));
+}
 
-  async #userInBucket(app: string, user: string): Promise<Route[]> {
-    const devices: string[] = [];
-    for await (const entry of this.#users.list(userDevicesFilter(app, user))) {
-      if (entry.value !== undefined) devices.push(deviceOfUserKey(entry.key));
-    }
-    const routes = await this.#routesInBucket(app, devices);
-    // A device that has changed hands stays listed under its former user until that expires.
-    return routes.filter((route) => route !== undefined).filter((route) => route.user === user);
-  }
+function parts<T>(list: readonly T[], size: number): T[][] {
+  const all: T[][] = [];
+  for (let i = 0; i < list.length; i += size) all.push(list.slice(i, i + size));
+  return all;
+}
+
+/** Does so with each item, `most` of them at once. */
+async function inParallel<T>(
+  most: number,
+  items: readonly T[],
+  act: (item: T) => Promise<void>,
+): Promise<void> {
+  const left = items.values();
+  const work = async () => {
+    for (const item of left) await act(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(most, items.length) }, work));
 }

@@ -20,7 +20,7 @@ export interface RoomsOptions {
   settings: Bucket;
 }
 
-/** What the directory knows of rooms. Members are spread over all partitions, so all owners are asked. */
+/** What the directory knows of rooms. Members are spread over all partitions, so every projector is asked, once. */
 export class Rooms {
   readonly #owners: PartitionOwners;
   readonly #settings: Bucket;
@@ -35,7 +35,7 @@ export class Rooms {
     rooms,
   }: GetRoomsRequest): Promise<MessageInitShape<typeof GetRoomsResponseSchema>> {
     const [answers, settings] = await Promise.all([
-      this.#owners.askAll({ case: "rooms", value: { app, rooms } }),
+      this.#owners.askExactly({ case: "rooms", value: { app, rooms } }, this.#owners.all),
       this.#settings.getMany(rooms.map((room) => roomKey(app, room))),
     ]);
     return {
@@ -43,7 +43,7 @@ export class Rooms {
         const stored = settings[i]?.value;
         return {
           room,
-          online: answers.reduce((sum, { roomCounts }) => sum + (roomCounts[i] ?? 0), 0),
+          online: answers.reduce((sum, { roomCounts }) => sum + (roomCounts[room] ?? 0), 0),
           zone: stored === undefined ? "" : decodeJson<RoomSettings>(stored).zone,
         };
       }),
@@ -58,17 +58,17 @@ export class Rooms {
     pageToken,
   }: ListRoomMembersRequest): Promise<MessageInitShape<typeof ListRoomMembersResponseSchema>> {
     const size = pageSize === 0 ? DEFAULT_PAGE_SIZE : pageSize;
-    // Any partition may hold all of the page, and one more tells whether there is another page.
-    const limit = size + 1;
-    const answers = await this.#owners.askAll({
-      case: "members",
-      value: { app, room, after: pageToken, limit },
-    });
+    // Any projector may hold all of the page.
+    const query = { case: "members" as const, value: { app, room, limit: size } };
+    const answers = await this.#owners.askExactly(query, this.#owners.all, pageToken);
     const merged = answers
       .flatMap(({ members }) => members)
       .sort((a, b) => (a.device < b.device ? -1 : 1));
-    const members = merged.slice(0, size).map(({ device, user }) => ({ device, user }));
-    const more = merged.length > size;
+    // Nothing is known of what lies behind the end of an answer that was cut.
+    const cuts = answers.flatMap(({ rest }) => (rest === undefined ? [] : [rest])).sort();
+    const known = merged.filter(({ device }) => cuts[0] === undefined || device <= cuts[0]);
+    const members = known.slice(0, size).map(({ device, user }) => ({ device, user }));
+    const more = cuts.length > 0 || known.length > size;
     return { members, nextPageToken: more ? (members.at(-1)?.device ?? "") : "" };
   }
 

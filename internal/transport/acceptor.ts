@@ -1,12 +1,25 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Wheel } from "../clock/wheel.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { Admission } from "./admission.ts";
+import { SocketDeadline } from "./deadline.ts";
+import type { Doorway, Reception } from "./doorway.ts";
 import type { ListenerOptions } from "./transport.ts";
 
+/** How long a client that is turned away may take to hang up. */
+const GOODBYE_MS = 1_000;
+
+/** What the listeners of a node share. */
+export interface Entrance {
+  admission: Admission;
+  doorway: Doorway;
+  wheel: Wheel;
+}
+
 /**
- * The listening socket of a transport. Each connection is admitted or cut here, before TLS and HTTP
- * see it; `admitted` is given the bare socket.
+ * The listening socket of a transport. Each connection is let in, parked, turned away or cut here,
+ * before TLS and HTTP see it: nothing is read of it until it is let in.
  */
 export class Acceptor {
   readonly #server: Server;
@@ -20,13 +33,23 @@ export class Acceptor {
   /** @throws HoldfastError `conflict` when the port is taken, `invalid` for an address not of this machine. */
   static async listen(
     options: Pick<ListenerOptions, "host" | "port" | "reusePort">,
-    admission: Admission,
-    admitted: (socket: Socket) => void,
+    { admission, doorway }: Entrance,
+    { letIn, turnAway }: Reception,
   ): Promise<Acceptor> {
     function leave(this: Socket): void {
       admission.leave(this.remoteAddress ?? "");
     }
-    const server = createServer({ noDelay: true }, (socket) => {
+    const left = () => doorway.left();
+    const reception: Reception = {
+      turnAway,
+      letIn(socket) {
+        socket.on("close", left);
+        letIn(socket);
+        // `pauseOnConnect` has stopped it before anything was read.
+        socket.resume();
+      },
+    };
+    const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => {
       // Asked once and remembered by the socket, so that `leave` is given the same.
       const address = socket.remoteAddress;
       if (address === undefined) {
@@ -35,7 +58,7 @@ export class Acceptor {
         socket.resetAndDestroy();
       } else {
         socket.on("close", leave);
-        admitted(socket);
+        doorway.arrived(socket, reception);
       }
     });
     const { host, port, reusePort } = options;
@@ -57,6 +80,18 @@ export class Acceptor {
     if (!this.#server.listening) return;
     this.#server.close();
   }
+}
+
+/**
+ * Says goodbye and ends. What the client has sent is thrown away: a socket that is closed with bytes
+ * unread is reset, and the client would not come to read this.
+ */
+export function sayGoodbye(socket: Socket, bytes: string | Uint8Array, wheel: Wheel): void {
+  const deadline = new SocketDeadline(socket);
+  wheel.schedule(deadline, GOODBYE_MS);
+  socket.once("close", () => wheel.remove(deadline));
+  socket.end(bytes);
+  socket.resume();
 }
 
 /** "127.0.0.1:9000" or "[::1]:9000". */

@@ -51,8 +51,7 @@ export abstract class SocketTransport implements Transport {
 
   close(code: number, reason: string): void {
     if (this.#ended) return;
-    this.flush();
-    this.#ended = true;
+    this.endSending();
     this.endGracefully(code, reason);
   }
 
@@ -83,6 +82,12 @@ export abstract class SocketTransport implements Transport {
 
   /** The rest of `close`, when everything sent has been handed to the socket. */
   protected abstract endGracefully(code: number, reason: string): void;
+
+  /** What was sent is written, and what is sent from now on is not. */
+  protected endSending(): void {
+    this.flush();
+    this.#ended = true;
+  }
 
   protected sendBytes(bytes: Buffer): void {
     if (this.#ended) return;

@@ -1,11 +1,9 @@
 /** Frames over TCP or TLS: "HFD1", then length-prefixed frames both ways. */
 import type { Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import type { Wheel } from "../clock/wheel.ts";
 import { FrameReader } from "../wire/frame-reader.ts";
 import { ProtocolViolation } from "../wire/violation.ts";
-import { Acceptor, hostAndPort } from "./acceptor.ts";
-import type { Admission } from "./admission.ts";
+import { Acceptor, type Entrance, hostAndPort, sayGoodbye } from "./acceptor.ts";
 import { SocketDeadline } from "./deadline.ts";
 import { SocketTransport } from "./socket-transport.ts";
 import type { Accept, Listener, ListenerOptions, TransportHandlers } from "./transport.ts";
@@ -19,22 +17,29 @@ declare module "node:net" {
   }
 }
 
-export interface TcpListenerOptions extends ListenerOptions {
-  admission: Admission;
-  wheel: Wheel;
+export interface TcpListenerOptions extends ListenerOptions, Entrance {
+  /** The frame for a client that is turned away, as it stands on the wire. */
+  goodbye(afterMs: number): Uint8Array;
 }
 
 export async function listenTcp(options: TcpListenerOptions, accept: Accept): Promise<Listener> {
-  const { admission, tls, host } = options;
+  const { tls, host, goodbye, wheel } = options;
   const open = (socket: Socket) => openTransport(socket, options, accept);
-  let admitted = open;
+  let letIn = open;
   if (tls !== undefined) {
     const secure = createTlsServer({ ...tls, handshakeTimeout: options.openTimeoutMs }, open);
     // Nothing else ends a handshake that fails or takes too long.
     secure.on("tlsClientError", (_error, socket) => socket.destroy());
-    admitted = (socket) => secure.emit("connection", socket);
+    letIn = (socket) => secure.emit("connection", socket);
   }
-  const acceptor = await Acceptor.listen(options, admission, admitted);
+  const acceptor = await Acceptor.listen(options, options, {
+    letIn,
+    turnAway(socket, afterMs) {
+      // To say anything over TLS would cost the handshake.
+      if (tls !== undefined) socket.resetAndDestroy();
+      else sayGoodbye(socket, goodbye(afterMs), wheel);
+    },
+  });
   const scheme = tls === undefined ? "tcp" : "tls";
   return {
     protocol: "tcp",
@@ -50,6 +55,7 @@ function openTransport(socket: Socket, options: TcpListenerOptions, accept: Acce
   socket[kTransport] = transport;
   transport.handlers = accept(transport);
   socket.on("data", onData);
+  socket.prependListener("end", onEnd);
   socket.on("drain", onDrain);
   socket.on("error", onError);
   socket.on("close", onClose);
@@ -105,6 +111,11 @@ class TcpTransport extends SocketTransport {
 
 function onData(this: Socket, chunk: Buffer): void {
   this[kTransport]?.data(chunk);
+}
+
+/** Node ends our side as well when this has passed, before the turn's frames would be written. */
+function onEnd(this: Socket): void {
+  this[kTransport]?.flush();
 }
 
 function onDrain(this: Socket): void {

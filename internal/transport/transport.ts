@@ -36,10 +36,15 @@ export interface Transport {
 export interface TransportHandlers {
   /** One frame of the client's. `data` is valid during the call only. */
   received(data: Uint8Array): void;
-  /** The client asked on the transport's own level whether the connection lives. It was answered. */
+  /** The client showed on the transport's own level that it lives: a WebSocket ping or pong. */
   probed(): void;
-  /** The client does not keep to the protocol; nothing more is read from it. */
+  /** The client does not keep to our protocol; nothing more is read from it. */
   violated(violation: ProtocolViolation): void;
+  /**
+   * The client does not keep to the protocol of the transport itself, which ends the connection in its own
+   * way: nothing more is read, and what is sent during this call is the last.
+   */
+  broken(violation: ProtocolViolation): void;
   drained(): void;
   /** The connection is over: once, whoever ended it. */
   closed(end: Exclude<SilentEnd, "node-down">): void;

@@ -12,9 +12,13 @@ export const SUBPROTOCOLS: ReadonlyMap<string, Encoding> = new Map([
 /** Named to a client that names none, or by none: JSON, so that a person can talk to the gateway. */
 const DEFAULT_ENCODING: Encoding = "json";
 
+/** RFC 6455's. `ws` would take 8 as well, a draft of 2011. */
+export const WEBSOCKET_VERSION = "13";
+
 export interface Refusal {
-  status: 400 | 403 | 404;
+  status: 400 | 403 | 404 | 426;
   text: string;
+  headers?: string[];
 }
 
 /** Why the request is refused, or undefined. `origins` empty: pages of every origin may connect. */
@@ -25,6 +29,21 @@ export function upgradeRefusal(
   const [path] = (request.url ?? "").split("?", 1);
   if (path !== CONNECT_PATH) {
     return { status: 404, text: `WebSocket clients connect to ${CONNECT_PATH}` };
+  }
+  // What RFC 6455 (4.2.1) asks of the request, and `ws` does not look at.
+  if (request.httpVersion !== "1.1") {
+    return { status: 400, text: "a WebSocket begins with a request of HTTP/1.1" };
+  }
+  if (request.headers.host === undefined) {
+    return { status: 400, text: "the request has no Host header" };
+  }
+  if (request.headers["sec-websocket-version"] !== WEBSOCKET_VERSION) {
+    const headers = ["upgrade: websocket", `sec-websocket-version: ${WEBSOCKET_VERSION}`];
+    return {
+      status: 426,
+      text: `only version ${WEBSOCKET_VERSION} of WebSocket is spoken here`,
+      headers,
+    };
   }
   // Only browsers send an origin, and only they act for somebody who did not choose the page.
   const { origin } = request.headers;

@@ -5,6 +5,7 @@ import { WebSocket } from "ws";
 import { CLOSE, type CloseReason } from "../../internal/status/close.ts";
 import type { TestClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
+import { frame, RawWebSocket, textFrame } from "../support/raw-websocket.ts";
 import { type ClientKind, startNode, type TestNode } from "./node.ts";
 
 let at: TestNode;
@@ -34,8 +35,6 @@ test.each<[string, ClientKind, Uint8Array | string, CloseReason, string]>([
   ["an empty message", proto, Buffer.of(), "bad-frame", "it is one of login, ping"],
   ["protobuf that is none, on TCP", tcp, Buffer.of(0x0f), "bad-frame", "not a protobuf"],
   ["a frame of length zero on TCP", tcp, Buffer.of(), "bad-frame", "length of zero"],
-  ["a long message", json, "x".repeat(1_001), "frame-too-large", "longer than"],
-  ["a long message in binary", proto, Buffer.alloc(1_001), "frame-too-large", "longer than"],
   ["a long frame on TCP", tcp, Buffer.alloc(1_001), "frame-too-large", "at most 1000"],
   ["text where binary was agreed on", proto, "{}", "bad-protocol", "a text message"],
   ["binary where text was agreed on", json, Buffer.of(1), "bad-protocol", "a binary message"],
@@ -52,6 +51,24 @@ test.each<[string, ClientKind, Uint8Array | string, CloseReason, string]>([
   if (kind !== tcp) expect(code).toBe(CLOSE[reason].code);
   expect(at.log.ends("bad")).toEqual([reason]);
 });
+
+test.each<[string, ClientKind, Buffer, number, CloseReason]>([
+  ["a long message", json, textFrame("x".repeat(1_001)), 1009, "frame-too-large"],
+  ["a long message in binary", proto, frame(0x82, Buffer.alloc(1_001)), 1009, "frame-too-large"],
+  ["text that is not UTF-8", json, frame(0x81, Buffer.of(0xff)), 1007, "bad-frame"],
+  ["a reserved bit", proto, frame(0xc2, Buffer.of(0)), 1002, "bad-protocol"],
+])(
+  "%s is WebSocket's own fault, and ends with its own code",
+  async (_, kind, bytes, code, reason) => {
+    const socket = await RawWebSocket.open(at.endpoint("websocket"), kind.encoding);
+    socket.write(bytes);
+    expect(await socket.closed()).toBe(code);
+    // No frame of our protocol, unless it is our rule that was broken.
+    const told = socket.messages.map((text) => JSON.parse(text).close.code);
+    expect(told).toEqual(code === 1009 && kind === json ? [CLOSE[reason].code] : []);
+    expect(at.metrics.ends[reason]).toBe(1);
+  },
+);
 
 test.each([
   ["another protocol", "GET / HTTP/1.1\r\n\r\n", "bad-protocol"],

@@ -8,7 +8,13 @@ import type {
 import type { TokenVerifier } from "../../internal/access/services.ts";
 import type { VerifiedToken } from "../../internal/auth/claims.ts";
 import type { RevokedEvent } from "../../internal/auth/revocations.ts";
-import type { Appender, ChannelHistory, Past, Stored } from "../../internal/bus/contract.ts";
+import type {
+  Appender,
+  AppendOptions,
+  ChannelHistory,
+  Past,
+  Stored,
+} from "../../internal/bus/contract.ts";
 import type { EndReason } from "../../internal/status/close.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { Ack } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
@@ -30,6 +36,7 @@ export type LogEntry =
 export class FakeLog implements ConnectionLog {
   incarnation = "test-1";
   serving = true;
+  oldestAgeMs = 0;
   holding = false;
   readonly entries: LogEntry[] = [];
   readonly events: ConnectionLogEvents;
@@ -131,11 +138,20 @@ export class FakeRevocations {
 export class FakeAppender implements Appender {
   ready = true;
   backlog = 0;
+  readonly oldestAgeMs = 0;
   holding = false;
   readonly appended: { subject: string; payload: Uint8Array }[] = [];
   #unstored: (() => void)[] = [];
 
-  append(subject: string, payload: Uint8Array, stored?: Stored): void {
+  /** Why those are refused that are appended now. */
+  refusing: HoldfastError | undefined;
+
+  append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
+    const why = this.refusing;
+    if (why !== undefined && (why.code !== "unavailable" || options?.refuseWhenFull)) {
+      queueMicrotask(() => options?.refused?.(why));
+      return;
+    }
     this.appended.push({ subject, payload });
     const sequence = this.appended.length;
     this.#unstored.push(() => stored?.(sequence, false));

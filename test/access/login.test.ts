@@ -5,6 +5,7 @@ import { eventually } from "../support/eventually.ts";
 import { TEST_TLS } from "../support/tls.ts";
 import { tokenOf } from "./fakes.ts";
 import { type ClientKind, startNode, type TestNode } from "./node.ts";
+import { kick, setRooms } from "./orders.ts";
 
 let at: TestNode;
 
@@ -77,12 +78,18 @@ describe.each(KINDS)("a login over %s", (_, kind) => {
 });
 
 describe("a login", () => {
-  test("is refused while the node has lost the rest of the system", async () => {
+  test("is told when to come back while the node takes none", async () => {
     at.log.serving = false;
     expect(at.node.ready()).toBe(false);
-    const client = await at.connect();
-    client.send({ login: { token } });
-    expect((await client.next("close")).code).toBe(CLOSE.overloaded.code);
+    const times: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const client = await at.connect();
+      client.send({ login: { token } });
+      const { code, reconnect } = await client.next("close");
+      expect(code).toBe(CLOSE.overloaded.code);
+      times.push(reconnect?.afterMs ?? 0);
+    }
+    expect(Math.min(...times)).toBeGreaterThan(0);
   });
 
   test("that is abandoned before the log has it is ended in the log, once", async () => {
@@ -111,6 +118,29 @@ describe("a login", () => {
       "b",
     ]);
     expect(at.log.rooms("phone")).toEqual(["a", "b"]);
+  });
+
+  test("keeps what businesses order meanwhile: rooms are changed when it is welcomed", async () => {
+    at.log.holding = true;
+    const client = await at.connect();
+    client.send({ login: { token, resume: { rooms: [{ room: "a" }, { room: "b" }] } } });
+    await eventually("the log is told", () => at.log.entries.length === 1);
+    expect(at.log.events.order(setRooms(1n, { join: ["c"], leave: ["a"] }))).toBe(true);
+    expect(at.log.events.order(setRooms(2n, { join: ["c"] }))).toBe(false);
+    at.log.storeAll();
+    await client.next("welcome");
+    await eventually("the rooms are changed", () => at.log.rooms("phone")?.join() === "b,c");
+  });
+
+  test("that a business kicks is over at once", async () => {
+    at.log.holding = true;
+    const client = await at.connect();
+    client.send({ login: { token } });
+    await eventually("the log is told", () => at.log.entries.length === 1);
+    expect(at.log.events.order(kick(1n, CLOSE.kicked.code))).toBe(true);
+    expect((await client.next("close")).code).toBe(CLOSE.kicked.code);
+    at.log.storeAll();
+    expect(at.log.ends("phone")).toEqual(["kicked"]);
   });
 
   test("of a client with every kind of id is known to the log as it is", async () => {

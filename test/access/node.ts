@@ -2,9 +2,10 @@
 import type { AccessConfig } from "../../internal/access/config.ts";
 import { type AccessMetrics, newAccessMetrics } from "../../internal/access/metrics.ts";
 import { type AccessNode, createAccessNode } from "../../internal/access/service.ts";
-import type { Clock } from "../../internal/clock/clock.ts";
+import type { Clock, Random } from "../../internal/clock/clock.ts";
 import type { Welcome } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { type ClientOptions, connectClient, type TestClient } from "../support/client.ts";
+import { FakeStreams } from "../support/fake-streams.ts";
 import { quietLogger } from "../support/logger.ts";
 import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
@@ -25,10 +26,13 @@ export interface TestNode extends AsyncDisposable {
   urgent: MemoryMessages;
   appender: FakeAppender;
   stream: FakeStream;
+  streams: FakeStreams;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
   revocations: FakeRevocations;
   metrics: AccessMetrics;
+  /** Where clients connect to. */
+  endpoint(protocol: "websocket" | "tcp"): URL;
   /** Connects without logging in. Over WebSocket with JSON unless told otherwise. */
   connect(how?: ClientKind): Promise<TestClient>;
   /** Connects and logs in. */
@@ -48,12 +52,13 @@ export interface LoggedIn {
 }
 
 export async function startNode(
-  options: { config?: Partial<AccessConfig>; clock?: Clock } = {},
+  options: { config?: Partial<AccessConfig>; clock?: Clock; random?: Random } = {},
 ): Promise<TestNode> {
   const messages = new MemoryMessages();
   const urgent = new MemoryMessages();
   const appender = new FakeAppender();
   const stream = new FakeStream(messages);
+  const streams = new FakeStreams();
   const roomSettings = new MemoryBucket();
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
@@ -77,6 +82,7 @@ export async function startNode(
       messages,
       urgent,
       appender,
+      streams,
       history: stream,
       roomSettings,
       businesses,
@@ -90,6 +96,7 @@ export async function startNode(
         return log;
       },
       ...(options.clock !== undefined && { clock: options.clock }),
+      ...(options.random !== undefined && { random: options.random }),
     },
     logger: quietLogger,
     metrics,
@@ -98,9 +105,11 @@ export async function startNode(
   const [log] = logs;
   if (log === undefined) throw new Error("the node opened no log");
 
+  const endpoint = (protocol: "websocket" | "tcp") =>
+    new URL(node.endpoints().find((one) => one.protocol === protocol)?.url ?? "");
+
   async function connect({ protocol = "websocket", encoding = "json" }: ClientKind = {}) {
-    const endpoint = node.endpoints().find((one) => one.protocol === protocol);
-    const how: ClientOptions = { url: endpoint?.url ?? "", encoding };
+    const how: ClientOptions = { url: endpoint(protocol).href, encoding };
     const client = await connectClient(how);
     clients.push(client);
     return client;
@@ -121,10 +130,12 @@ export async function startNode(
     urgent,
     appender,
     stream,
+    streams,
     roomSettings,
     businesses,
     revocations,
     metrics,
+    endpoint,
     connect,
     login,
     async [Symbol.asyncDispose]() {

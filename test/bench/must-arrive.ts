@@ -11,17 +11,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
-import { NatsBucket } from "../../internal/bus/bucket.ts";
-import { connect } from "../../internal/bus/connect.ts";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { Delivery, PushService, Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import { admit, DEV_KEY } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
+import { connectToNats } from "../support/nats-connection.ts";
 import { Child } from "./support/child.ts";
 import { startForBench } from "./support/deployment.ts";
 import type { MustArriveClients } from "./support/must-arrive-clients.ts";
 import { printSetting, report } from "./support/report.ts";
+import { deviceNames, mint } from "./support/tokens.ts";
 
 const TARGET = { perSecond: 5_000, p99Ms: 50, drainSeconds: 60 };
 const seconds = Number(process.argv[2] ?? 15);
@@ -41,10 +41,8 @@ const tcp = endpoints.find(({ protocol }) => protocol === "tcp");
 const port = Number(new URL(tcp?.url ?? "").port);
 printSetting();
 
-const names = (prefix: string, count: number) =>
-  Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
-const devices = names("busy", DEVICES);
-await clients.ask("open", { port, tokens: await mint(devices) });
+const devices = deviceNames("busy", DEVICES);
+await clients.ask("open", { port, tokens: await mint(nats.url, devices) });
 
 const accepted = await asFastAsItGoes();
 report(
@@ -103,8 +101,8 @@ async function atEvenPace() {
 }
 
 async function drain() {
-  const away = names("away", WAITING.devices);
-  const tokens = await mint(away);
+  const away = deviceNames("away", WAITING.devices);
+  const tokens = await mint(nats.url, away);
   let count = 0;
   for (let round = 0; round < WAITING.messagesEach; round++) {
     for (let from = 0; from < away.length; from += WAITING.devicesACall) {
@@ -131,9 +129,7 @@ async function send(targets: string[], text: string): Promise<number> {
 }
 
 async function inMailboxes(count: number): Promise<void> {
-  const events = { waiting: console.error, fault: console.error };
-  await using connection = await connect({ urls: [nats.url], name: "bench", events });
-  const { jetstreamManager } = await import("@nats-io/jetstream");
+  await using connection = await connectToNats(nats.url);
   const jsm = await jetstreamManager(connection.nc);
   const waiting = async () => (await jsm.streams.info("HF_MAIL")).state.messages === count;
   await eventually("all are in the mailboxes", waiting, { withinMs: 120_000, everyMs: 200 });
@@ -152,16 +148,5 @@ function pushClient(): Client<typeof PushService> {
         },
       ],
     }),
-  );
-}
-
-/** Signed as control does it; Admit has its own cost and its own figures. */
-async function mint(own: readonly string[]): Promise<string[]> {
-  const events = { waiting: console.error, fault: console.error };
-  await using connection = await connect({ urls: [nats.url], name: "bench", events });
-  const issuer = await TokenIssuer.open(new NatsBucket(connection, "hf_key"));
-  const expiresAtMs = Date.now() + 900_000;
-  return Promise.all(
-    own.map((device) => issuer.issue({ app: "demo", device, user: "" }, expiresAtMs)),
   );
 }

@@ -1,5 +1,7 @@
 /** `npm run bench:smoke`: the benches of the gateway's foundation, one after the other. */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { tied } from "../support/tied.ts";
 
 const BENCHES = [
   ["log publisher", "appender.ts"],
@@ -11,6 +13,7 @@ const BENCHES = [
 
 for (const [what, file] of BENCHES) {
   console.log(`\n## ${what} (node test/bench/${file})`);
-  const { status } = spawnSync(process.execPath, [`test/bench/${file}`], { stdio: "inherit" });
-  if (status !== 0) process.exitCode = 1;
+  const bench = tied(spawn(process.execPath, [`test/bench/${file}`], { stdio: "inherit" }));
+  const [code] = await once(bench, "exit");
+  if (code !== 0) process.exitCode = 1;
 }

@@ -5,30 +5,35 @@
  * - logins: from the opening of the socket to Welcome, counted at the clients; "routed" is when the
  *   route table has them all
  * - RSS of the access worker for each logged-in, idle connection
+ * - messages that JetStream stores for one login: in all streams and buckets
  * - push: from the call of PushToDevices to the message at the client, one at a time on an idle system
  *
- *     node test/bench/system.ts [connections]
+ *     npm run bench -- system [connections] [--json FILE]
  */
-import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { parseArgs } from "node:util";
 import { build } from "hdr-histogram-js";
-import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
-import { NatsBucket } from "../../internal/bus/bucket.ts";
-import { connect } from "../../internal/bus/connect.ts";
 import { connectClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { admit, call } from "../support/gateway.ts";
 import { testNats } from "../support/nats.ts";
 import { Child } from "./support/child.ts";
+import { residentBytes } from "./support/cpu.ts";
 import { startForBench } from "./support/deployment.ts";
-import { printSetting, report } from "./support/report.ts";
+import { MessageCounts } from "./support/message-counts.ts";
+import { printSetting, report, writeJson } from "./support/report.ts";
 import type { Swarm } from "./support/swarm.ts";
+import { deviceNames, mint } from "./support/tokens.ts";
 
 const TARGET = { bytesEach: 10 * 1_024, loginsPerSecond: 1_500, pushP99Ms: 10 };
 const WARM_UP = 500;
 const PUSHES = 1_000;
 const PUSH_EVERY_MS = 5;
-const connections = Number(process.argv[2] ?? 15_000);
+const { values, positionals } = parseArgs({
+  options: { json: { type: "string" } },
+  allowPositionals: true,
+});
+const connections = Number(positionals[0] ?? 15_000);
 
 await using nats = await testNats();
 await using deployment = await startForBench(nats);
@@ -39,13 +44,14 @@ if (worker === undefined) throw new Error("no access node");
 const port = Number(new URL(worker.wsUrl).port);
 printSetting();
 
-const tokens = await mint(connections);
+const tokens = await mint(nats.url, deviceNames("device", connections));
 // What runs is compiled and its heap grown before the idle worker is measured.
 await open(one, 0, Math.min(WARM_UP, connections));
 await one.ask("close", null);
 await online(0);
 await delay(2_000);
 const idle = rss();
+const messages = await MessageCounts.open(nats.url);
 
 const started = performance.now();
 const half = Math.floor(connections / 2);
@@ -55,6 +61,7 @@ await online(connections);
 const routed = performance.now() - started;
 await delay(3_000);
 const each = (rss() - idle) / connections;
+await messages.report(`${connections} logins`, connections);
 const rate = (connections / welcomed) * 1_000;
 report("logins welcomed at the clients", `${Math.round(rate)}/s`, rate >= TARGET.loginsPerSecond);
 report("all routed after", `${(routed / 1_000).toFixed(2)} s`, true);
@@ -72,17 +79,8 @@ report(
   p99 < TARGET.pushP99Ms,
 );
 
-/** Signed as control does it; Admit has its own cost and its own figures. */
-async function mint(count: number): Promise<string[]> {
-  const events = { waiting: console.error, fault: console.error };
-  await using connection = await connect({ urls: [nats.url], name: "bench", events });
-  const issuer = await TokenIssuer.open(new NatsBucket(connection, "hf_key"));
-  const expiresAtMs = Date.now() + 900_000;
-  const identity = (device: number) => ({ app: "demo", device: `device-${device}`, user: "" });
-  return Promise.all(
-    Array.from({ length: count }, (_, device) => issuer.issue(identity(device), expiresAtMs)),
-  );
-}
+writeJson(values.json, { nats: messages.serverVersion });
+await messages[Symbol.asyncDispose]();
 
 async function open(swarm: Child<Swarm>, from: number, to: number): Promise<void> {
   const own = { firstDevice: from, count: to - from, tokens: tokens.slice(from, to) };
@@ -102,8 +100,7 @@ async function online(count: number): Promise<void> {
 
 /** Resident bytes of the access worker. */
 function rss(): number {
-  const status = readFileSync(`/proc/${worker?.process.child.pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+  return residentBytes(worker?.process.child.pid ?? 0);
 }
 
 /** In microseconds. */

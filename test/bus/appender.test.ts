@@ -339,4 +339,30 @@ describe("append with headers", () => {
     expect(await contents()).toEqual(["0", "2"]);
     expect([refused, stalled]).toEqual([[], []]);
   });
+
+  test("a full stream refuses those who ask for that, and keeps the others until there is room", async () => {
+    const jsm = await jetstreamManager(connection.nc);
+    await jsm.streams.delete(stream);
+    await addStream({ max_bytes: 2_000, discard: DiscardPolicy.New });
+    const { appender, refused, stalled } = appenderOn(connection);
+    using _ = appender;
+    const told: string[] = [];
+    const append = (name: string, refuseWhenFull: boolean) =>
+      appender.append(`${subject}.a`, new Uint8Array(900), () => told.push(`${name} stored`), {
+        refuseWhenFull,
+        refused: ({ code }) => void told.push(`${name} ${code}`),
+      });
+    append("one", true);
+    append("two", true);
+    append("three", true);
+    await eventually("all are answered", () => told.length === 3);
+    expect(told).toEqual(["one stored", "two stored", "three unavailable"]);
+    expect([refused, stalled]).toEqual([[], []]);
+
+    append("four", false);
+    await eventually("it is said that it waits", () => stalled.length === 1);
+    expect(stalled[0]?.message).toMatch(/maximum bytes exceeded/);
+    await jsm.streams.purge(stream);
+    await eventually("it is stored when there is room", () => told.includes("four stored"));
+  });
 });

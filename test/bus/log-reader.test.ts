@@ -259,3 +259,96 @@ test("a handler that throws is reported, and the reader goes on", async () => {
   expect(connection.faults.splice(0)).toHaveLength(2);
   subscription.stop();
 });
+
+test("a paused reader gets nothing, the server holds the rest back, and then it comes in order", async () => {
+  const count = 4_000;
+  const size = 8_000;
+  const { appender } = appenderOn(connection);
+  using _ = appender;
+  const records: number[] = [];
+  const reading = reader.read(0, 0, {
+    record: (_sequence, data) => {
+      records.push(data[0]! * 256 + data[1]!);
+      // As often as a feed that is crowded says so.
+      if (records.length === 3) reading.pause();
+    },
+    lost: (why) => expect.unreachable(why.message),
+  });
+  const read = connection.nc.stats().inBytes;
+  for (let i = 0; i < count; i++) {
+    const payload = new Uint8Array(size);
+    payload.set([i >> 8, i & 255]);
+    appender.append(logSubject(0, "digest", "node-a"), payload);
+  }
+  await eventually("all are stored", () => appender.backlog === 0);
+  const consumers = await eventually("the server waits", async () => {
+    const found = await (await manager()).consumers.list(STREAM).next();
+    return found.length === 1 && found;
+  });
+  expect(consumers[0]!.num_pending).toBeGreaterThan(0);
+  expect(records).toEqual([0, 1, 2]);
+  expect(connection.nc.stats().inBytes - read).toBeLessThan((count * size) / 2);
+  reading.resume();
+  await eventually("all are read", () => records.length === count);
+  expect(records).toEqual(Array.from({ length: count }, (_, i) => i));
+  reading.stop();
+});
+
+/** Records with the times at which they were stored, until there are so many. */
+async function readWithTimes(from: NatsLogReader, count: number) {
+  const records: { sequence: number; storedAtMs: number }[] = [];
+  const lost: string[] = [];
+  const reading = from.read(0, 0, {
+    record: (sequence, _data, storedAtMs) => records.push({ sequence, storedAtMs }),
+    lost: (why) => lost.push(why.message),
+  });
+  await eventually("they are read", () => records.length === count);
+  return { records, lost, stop: () => reading.stop() };
+}
+
+test("a log holds what it was read to have, and what was only deleted, but not what it has lost", async () => {
+  await store([0, 0, 0]);
+  const { records, stop } = await readWithTimes(reader, 3);
+  stop();
+  const [, second, third] = records;
+  for (const { sequence, storedAtMs } of records) {
+    expect(await reader.holds(0, sequence, storedAtMs)).toBe(true);
+  }
+  // Another record took its place, a day later; or nothing has yet.
+  expect(await reader.holds(0, third!.sequence, third!.storedAtMs - 86_400_000)).toBe(false);
+  expect(await reader.holds(0, third!.sequence + 1, third!.storedAtMs)).toBe(false);
+  await (await manager()).streams.deleteMessage(STREAM, second!.sequence);
+  expect(await reader.holds(0, second!.sequence, second!.storedAtMs)).toBe(true);
+});
+
+/** The same connection, but after `begin` every stored message is told to be of another time. */
+function withOtherTimes(real: TestConnection) {
+  const nc: NatsConnection = Object.create(real.nc);
+  let others = false;
+  nc.request = async (subject, payload, options) => {
+    const answer = await real.nc.request(subject, payload, options);
+    if (!others || !subject.includes(".STREAM.MSG.GET.")) return answer;
+    const data = bytes(text(answer.data).replace(/"time":"\d{4}/, '"time":"2001'));
+    return Object.create(answer, { data: { value: data } });
+  };
+  return {
+    connection: { ...real, nc },
+    begin() {
+      others = true;
+    },
+  };
+}
+
+test("a log that has lost its end and has grown past the reader again is not read on", async () => {
+  const { connection: other, begin } = withOtherTimes(connection);
+  const grown = new NatsLogReader(other, LAYOUT.logStreams);
+  await store([0, 0]);
+  const { records, lost, stop } = await readWithTimes(grown, 2);
+  begin();
+  await nats.restart();
+  await store([0], 2);
+  await eventually("it is noticed", () => lost.length > 0);
+  expect(lost[0]).toContain("another message at sequence");
+  expect(records).toHaveLength(2);
+  stop();
+});

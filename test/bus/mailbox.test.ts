@@ -2,7 +2,6 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Mail, MailHeader } from "../../internal/bus/contract.ts";
 import { NatsMailbox } from "../../internal/bus/mailbox.ts";
-import { NatsReceipts } from "../../internal/bus/receipts.ts";
 import { reconcile } from "../../internal/bus/reconcile.ts";
 import type { HoldfastError } from "../../internal/status/errors.ts";
 import { MAIL_STREAM } from "../../streams/layout.ts";
@@ -12,11 +11,11 @@ import { type TestNats, testNats } from "../support/nats.ts";
 import { appenderOn, bytes, connectTo, type TestConnection, text } from "./support.ts";
 
 const PARTITIONS = 4;
+const owner = {};
 
 let nats: TestNats;
 let connection: TestConnection;
 let mailbox: NatsMailbox;
-let receipts: NatsReceipts;
 /** A device of its own for each test. */
 let device: string;
 let devices = 0;
@@ -28,7 +27,6 @@ beforeAll(async () => {
   await reconcile(connection.nc, layout);
   const { appender } = appenderOn(connection);
   mailbox = await NatsMailbox.open(connection, { appender, partitions: PARTITIONS });
-  receipts = new NatsReceipts(connection, appenderOn(connection).appender);
 });
 
 afterAll(async () => {
@@ -58,7 +56,7 @@ function mail(sequence: number, change: Partial<Mail> = {}): Mail {
 }
 
 function put(one: Mail): Promise<number | HoldfastError> {
-  return new Promise((resolve) => mailbox.put(one, resolve, resolve));
+  return new Promise((resolve) => mailbox.put(one, { owner, stored: resolve, refused: resolve }));
 }
 
 async function placeOf(one: Mail): Promise<number> {
@@ -75,15 +73,17 @@ async function list(): Promise<MailHeader[]> {
 
 async function load(...places: number[]): Promise<[number, string][]> {
   const found = await mailbox.load("demo", device, places);
-  return Array.from(found, ([sequence, message]) => [sequence, text(message)]);
+  return Array.from(found, ([sequence, { message }]) => [sequence, text(message)]);
 }
+
+const purge = (places: number[]) => mailbox.purge("demo", device, places);
 
 describe("the mailbox", () => {
   test("tells what is in it without the messages", async () => {
     const one = mail(1_790_000_000_000_001);
     const mailedAs = await placeOf(one);
-    const { message: _, ...header } = one;
-    expect(await list()).toEqual([{ ...header, mailedAs }]);
+    const { message, ...header } = one;
+    expect(await list()).toEqual([{ ...header, mailedAs, bytes: message.length }]);
   });
 
   test("lists thousands of messages, each once", async () => {
@@ -106,7 +106,7 @@ describe("the mailbox", () => {
 
   test("has nothing where nothing is", async () => {
     const place = await placeOf(mail(1));
-    await mailbox.purge([place]);
+    await purge([place]);
     expect(await load(place)).toEqual([]);
     expect(await list()).toEqual([]);
   });
@@ -114,9 +114,37 @@ describe("the mailbox", () => {
   test("deletes what is at places, and minds nothing that is gone already", async () => {
     const places: number[] = [];
     for (let sequence = 1; sequence <= 4; sequence++) places.push(await placeOf(mail(sequence)));
-    await mailbox.purge([places[1]!]);
-    await mailbox.purge([places[1]!, places[3]!]);
+    await purge([places[1]!]);
+    await purge([places[1]!, places[3]!]);
     expect((await list()).map(({ sequence }) => sequence)).toEqual([1, 3]);
+  });
+
+  test("deletes nothing of another device that has the place by now, whether it was seen there before or not", async () => {
+    const place = await placeOf(mail(1));
+    const other = `${device} other`;
+    await mailbox.purge("demo", other, [place]);
+    const unseen = await NatsMailbox.open(connection, {
+      appender: appenderOn(connection).appender,
+      partitions: PARTITIONS,
+    });
+    await unseen.purge("demo", other, [place]);
+    expect(await load(place)).toEqual([[1, "message 1"]]);
+    await unseen.purge("demo", device, [place]);
+    expect(await load(place)).toEqual([]);
+  });
+
+  test("stores once what two owners store, and says where", async () => {
+    const another = await NatsMailbox.open(connection, {
+      appender: appenderOn(connection).appender,
+      partitions: PARTITIONS,
+    });
+    const one = mail(1);
+    const place = await placeOf(one);
+    const again = await new Promise((resolve) =>
+      another.put(one, { owner, stored: resolve, refused: resolve }),
+    );
+    expect(again).toBe(place);
+    expect(await list()).toHaveLength(1);
   });
 
   test("lets messages go when their time is over", async () => {
@@ -124,7 +152,7 @@ describe("the mailbox", () => {
     const second = await placeOf(mail(2));
     await eventually("the first is gone", async () => (await list()).length === 1);
     expect(await load(first, second)).toEqual([[2, "message 2"]]);
-    await mailbox.purge([first]);
+    await purge([first]);
   });
 
   test("refuses what does not fit any more, and keeps what it has", async () => {
@@ -137,33 +165,5 @@ describe("the mailbox", () => {
     expect((await list()).map(({ sequence }) => sequence)).toEqual([1, 2]);
     await jsm.streams.update(MAIL_STREAM, config);
     await placeOf(mail(3));
-  });
-});
-
-describe("receipts", () => {
-  const receipt = (messageId: string, to: string, step: "accepted" | "mailed" | "acked") => ({
-    app: "demo",
-    device: to,
-    messageId,
-    business: "chat",
-    sequence: 7,
-    expiresAtMs: Date.now() + 60_000,
-    steps: [{ step, at: 1 }],
-  });
-
-  test("of one message are read back in order, for all of its devices", async () => {
-    const written = [
-      receipt("a 1", "d1", "accepted"),
-      receipt("a 1", "d2", "accepted"),
-      receipt("a 1", "d1", "acked"),
-    ];
-    for (const one of written) receipts.write(one);
-    receipts.write(receipt("a", "d1", "mailed"));
-    const all = async () => {
-      const found = await receipts.read("demo", "a 1");
-      return found.length === written.length && found;
-    };
-    expect(await eventually("all are stored", all)).toEqual(written);
-    expect(await receipts.read("other", "a 1")).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 import { headers } from "@nats-io/transport-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type TestNats, testNats } from "../support/nats.ts";
+import { patient } from "../support/patience.ts";
 import { bytes, connectTo, type TestConnection, text } from "./support.ts";
 
 let nats: TestNats;
@@ -80,7 +81,7 @@ test("what is published while the broker is away is lost, and what follows is no
   connection.outbound.publish("out.lost", bytes("lost"));
   await nats.start();
   await expect
-    .poll(() => connection.link.connected && listener.link.connected, { timeout: 20_000 })
+    .poll(() => connection.link.connected && listener.link.connected, { timeout: patient(20_000) })
     .toBe(true);
   const all = await seenAfter(() => connection.outbound.publish("out.kept", bytes("kept")));
   expect(all.map(({ data }) => data)).toEqual(["kept"]);

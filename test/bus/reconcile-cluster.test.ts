@@ -5,10 +5,11 @@ import { reconcile } from "../../internal/bus/reconcile.ts";
 import { eventually } from "../support/eventually.ts";
 import { quietLogger } from "../support/logger.ts";
 import { testCluster } from "../support/nats-cluster.ts";
+import { patient } from "../support/patience.ts";
 import { connectTo } from "./support.ts";
 
 test("several roles can set up a new cluster at once, each over another server", {
-  timeout: 60_000,
+  timeout: patient(60_000),
 }, async () => {
   await using cluster = await testCluster();
   const options = { partitions: 16, logStreams: 1, replicas: 3, logMaxBytes: 64 * 1024 * 1024 };

@@ -1,5 +1,6 @@
 import { type ConnectedDevices, connectedAtTheEnd } from "./connected.ts";
 import type { Entry, SubscriberEntry } from "./history.ts";
+import type { LostTail } from "./server-faults.ts";
 
 export interface ConnectionStateVerdict {
   /** Online events that the subscriber saw. */
@@ -13,8 +14,13 @@ export interface ConnectionStateVerdict {
  * What a subscriber of the connection-state subjects saw, against what the clients know: for each
  * device online and offline take turns, beginning with online, an offline names the connection of the
  * online before it, no connection comes online twice, and what is left online is what is connected.
+ * Devices to which something happened that a server may have lost, because it acknowledges before it syncs, are left out.
  */
-export function checkConnectionState(history: readonly Entry[]): ConnectionStateVerdict {
+export function checkConnectionState(
+  whole: readonly Entry[],
+  lostTails: readonly LostTail[] = [],
+): ConnectionStateVerdict {
+  const history = withoutLost(whole, lostTails);
   const seen = history.filter(isSeen);
   const byDevice = Map.groupBy(seen, (event) => event.device);
   const problems: string[] = [];
@@ -26,6 +32,14 @@ export function checkConnectionState(history: readonly Entry[]): ConnectionState
   problems.push(...differences(left, connectedAtTheEnd(history)));
   const online = seen.filter((event) => event.did === "saw-online").length;
   return { online, offline: seen.length - online, problems };
+}
+
+function withoutLost(history: readonly Entry[], lostTails: readonly LostTail[]): readonly Entry[] {
+  if (lostTails.length === 0) return history;
+  const mayBeLost = ({ at = 0 }: Entry) =>
+    lostTails.some(({ fromMs, toMs }) => at >= fromMs && at <= toMs);
+  const touched = new Set(history.filter(mayBeLost).map(({ device }) => device));
+  return history.filter(({ device }) => !touched.has(device));
 }
 
 function isSeen(entry: Entry): entry is SubscriberEntry {

@@ -1,8 +1,11 @@
 import type { Entry } from "./history.ts";
+import type { LostTail } from "./server-faults.ts";
 
 /** Counts are of pairs of message and device, but for the last two. */
 export interface MustArriveVerdict {
   accepted: number;
+  /** Accepted while it may have been lost with a server's unsynced tail; not among the accepted. */
+  excused: number;
   /** Accepted, and given to the application. */
   delivered: number;
   /** Accepted, not delivered, and reported as expired. */
@@ -21,8 +24,16 @@ export interface MustArriveVerdict {
 
 const SHOWN_OF_EACH_KIND = 5;
 
-/** What the histories say of the promise: accepted is delivered, once, in order, or reported expired. */
-export function checkMustArrive(history: readonly Entry[]): MustArriveVerdict {
+/**
+ * What the histories say of the promise: accepted is delivered, once, in order, or reported expired. What a
+ * server may have lost, because it acknowledges before it syncs, was never accepted for good.
+ */
+export function checkMustArrive(
+  history: readonly Entry[],
+  lostTails: readonly LostTail[] = [],
+): MustArriveVerdict {
+  const mayBeLost = ({ at = 0 }: Entry) =>
+    lostTails.some(({ fromMs, toMs }) => at >= fromMs && at <= toMs);
   const devices = new Map<string, DeviceTale>();
   const taleOf = (device: string) => {
     const tale = devices.get(device) ?? newTale();
@@ -35,7 +46,8 @@ export function checkMustArrive(history: readonly Entry[]): MustArriveVerdict {
   for (const entry of history) {
     if (entry.did === "accepted") {
       const { accepted } = taleOf(entry.device);
-      if (!accepted.has(entry.message)) accepted.set(entry.message, accepted.size);
+      if (mayBeLost(entry)) verdict.excused++;
+      else if (!accepted.has(entry.message)) accepted.set(entry.message, accepted.size);
     } else if (entry.did === "expired") {
       taleOf(entry.device).expired.add(entry.message);
     } else if (entry.did === "received") {
@@ -110,6 +122,7 @@ function complaints(problems: string[]): Complain {
 function emptyVerdict(): MustArriveVerdict {
   return {
     accepted: 0,
+    excused: 0,
     delivered: 0,
     expired: 0,
     duplicates: 0,

@@ -48,7 +48,32 @@ describe("must-arrive", () => {
       received("a", "m3"),
       expired("a", "m2"),
     ];
-    expect(checkMustArrive(history)).toEqual({ ...clean, accepted: 4, delivered: 3, expired: 1 });
+    expect(checkMustArrive(history)).toEqual({
+      ...clean,
+      accepted: 4,
+      delivered: 3,
+      expired: 1,
+      excused: 0,
+    });
+  });
+
+  test("a message that was accepted while a server's tail may have been lost may arrive or not, but still only once", () => {
+    const at = (atMs: number, entry: Entry): Entry => ({ ...entry, at: atMs });
+    const lostTails = [{ fromMs: 100, toMs: 200 }];
+    const history = [
+      at(99, accepted("a", "m1")),
+      at(100, accepted("a", "m2")),
+      at(200, accepted("a", "m3")),
+      at(201, accepted("a", "m4")),
+      received("a", "m2"),
+      received("a", "m2"),
+    ];
+    expect(checkMustArrive(history, lostTails)).toMatchObject({
+      accepted: 2,
+      excused: 2,
+      lost: 2,
+      duplicates: 1,
+    });
   });
 
   test("a message that was delivered before its sender gave up on it is no expired one", () => {
@@ -150,6 +175,14 @@ describe("connection state", () => {
   test("an offline that came twice is found", () => {
     const history = [sawOnline("a", "c1"), sawOffline("a", "c1"), sawOffline("a", "c1")];
     expect(problemsOf(history)).toEqual(["a: c1 went offline while nothing was online"]);
+  });
+
+  test("what happened to a device while a server's tail may have been lost is no fault, to others it is", () => {
+    const lost: Entry[] = [{ ...online("c", "c4"), at: 150 }, online("d", "c5")];
+    const lostTails = [{ fromMs: 100, toMs: 200 }];
+    expect(checkConnectionState([...good, ...lost], lostTails).problems).toEqual([
+      "d: is connected, but was left offline",
+    ]);
   });
 
   test("a connection that came online twice is found", () => {

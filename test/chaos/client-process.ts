@@ -1,15 +1,17 @@
 /** Started by clients.ts: thousands of devices in one process, ordered about over IPC. */
 import { exponential, pick, seededRandom } from "../support/seeded-random.ts";
-import { ChaosDevice, type Leaving } from "./chaos-device.ts";
+import { BareDevice } from "./bare-device.ts";
 import type { ClientOrder, ClientReport, Restlessness } from "./client-protocol.ts";
+import type { Device, Leaving } from "./device.ts";
 import { type History, openHistory } from "./history.ts";
+import { SdkDevice } from "./sdk-device.ts";
 
 /** Logins at the beginning and after a settling are spread, so that they are no flood. */
 const SPREAD_MS_PER_DEVICE = 2;
 const LEAVINGS: readonly Leaving[] = ["cut", "cut", "close", "logout"];
 
 class Crowd {
-  readonly #devices = new Map<string, ChaosDevice>();
+  readonly #devices = new Map<string, Device>();
   readonly #history: History;
   readonly #random;
   #restlessness: Restlessness | undefined;
@@ -22,20 +24,21 @@ class Crowd {
     this.#random = seededRandom(begin.seed);
     for (const { device, token } of begin.devices) {
       const options = {
+        ...begin,
         device,
         token,
-        urls: begin.urls,
         history: this.#history,
         random: this.#random,
-        forgets: begin.forgets,
-        cameOnline: (who: ChaosDevice) => {
+        cameOnline: (who: Device) => {
           this.#logins++;
           this.#planLeaving(who);
         },
       };
-      this.#devices.set(device, new ChaosDevice(options));
+      const made = begin.kind === "sdk" ? new SdkDevice(options) : new BareDevice(options);
+      this.#devices.set(device, made);
     }
-    this.settle(new Set());
+    if (begin.spreadMs > 0) this.#comeInOrder(begin.spreadMs);
+    else this.settle(new Set());
     setInterval(() => {
       const now = performance.now();
       for (const device of this.#devices.values()) device.tick(now);
@@ -65,10 +68,17 @@ class Crowd {
       online: devices.filter((device) => device.online).length,
       repeats: devices.reduce((sum, device) => sum + device.repeats, 0),
       logins: this.#logins,
+      refusals: devices.reduce((sum, device) => sum + device.refusals, 0),
     };
   }
 
-  #planLeaving(device: ChaosDevice): void {
+  #comeInOrder(spreadMs: number): void {
+    for (const [index, device] of [...this.#devices.values()].entries()) {
+      this.#plan(device, index * spreadMs, () => device.come());
+    }
+  }
+
+  #planLeaving(device: Device): void {
     const restlessness = this.#restlessness;
     if (restlessness === undefined) return;
     this.#plan(device, exponential(this.#random, restlessness.onlineMs), () => {
@@ -78,7 +88,7 @@ class Crowd {
     });
   }
 
-  #plan(device: ChaosDevice, inMs: number, act: () => void): void {
+  #plan(device: Device, inMs: number, act: () => void): void {
     clearTimeout(this.#plans.get(device.name));
     this.#plans.set(device.name, setTimeout(act, inMs));
   }

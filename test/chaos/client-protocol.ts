@@ -1,6 +1,7 @@
 /** What the run and its client processes say to each other. */
 export interface Admitted {
   device: string;
+  /** "" for the SDK, which asks by itself. */
   token: string;
 }
 
@@ -15,12 +16,17 @@ export type ClientOrder =
   /** The first order. Everybody connects and stays. */
   | {
       order: "begin";
+      /** What the devices are made with: the SDK, or bare sockets that behave worse. */
+      kind: "bare" | "sdk";
       devices: Admitted[];
       urls: string[];
+      controlUrl: string;
       folder: string;
       writer: string;
       seed: number;
       forgets: number;
+      /** Between two logins at the beginning. */
+      spreadMs: number;
     }
   /** From now on everybody comes and goes. */
   | { order: "be-restless"; restlessness: Restlessness }
@@ -35,4 +41,6 @@ export interface ClientReport {
   repeats: number;
   /** Logins so far. */
   logins: number;
+  /** Attempts that ended before a welcome. */
+  refusals: number;
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { tied } from "../support/tied.ts";
 import type { Admitted, ClientOrder, ClientReport, Restlessness } from "./client-protocol.ts";
 
 export interface CrowdOptions {
@@ -12,8 +13,14 @@ export interface CrowdOptions {
   folder: string;
   seed: number;
   processes?: number;
-  /** See `DeviceOptions.forgets`. */
+  /** See `BareDeviceOptions.forgets`. */
   forgets?: number;
+  kind?: "bare" | "sdk";
+  controlUrl: string;
+  /** Names the files of the histories. */
+  writer?: string;
+  /** Between two logins at the beginning; they are in the order of the devices then. Default: a short flood, at random. */
+  spreadMs?: number;
 }
 
 export class Clients implements AsyncDisposable {
@@ -25,7 +32,8 @@ export class Clients implements AsyncDisposable {
 
   /** Every device begins to connect; ask `report` how many are online. */
   static async start(options: CrowdOptions): Promise<Clients> {
-    const { devices, urls, folder, seed, processes = 1, forgets = 0 } = options;
+    const { devices, urls, controlUrl, folder, seed, processes = 1, forgets = 0 } = options;
+    const { kind = "bare", writer = "clients", spreadMs = 0 } = options;
     const members = Array.from({ length: processes }, () => new ClientProcess());
     const clients = new Clients(members);
     await Promise.all(
@@ -33,11 +41,14 @@ export class Clients implements AsyncDisposable {
         member.order({
           order: "begin",
           devices: devices.filter((_, at) => at % processes === index),
+          kind,
           urls,
+          controlUrl,
           folder,
-          writer: `clients-${index + 1}`,
+          writer: `${writer}-${index + 1}`,
           seed: seed + index,
           forgets,
+          spreadMs: spreadMs * processes,
         }),
       ),
     );
@@ -61,6 +72,7 @@ export class Clients implements AsyncDisposable {
       online: sum("online"),
       repeats: sum("repeats"),
       logins: sum("logins"),
+      refusals: sum("refusals"),
     };
   }
 
@@ -74,7 +86,7 @@ export class Clients implements AsyncDisposable {
 }
 
 class ClientProcess {
-  readonly #child: ChildProcess = fork(join(import.meta.dirname, "client-process.ts"));
+  readonly #child: ChildProcess = tied(fork(join(import.meta.dirname, "client-process.ts")));
   #busy: Promise<unknown> = Promise.resolve();
 
   /** One order at a time; each is answered with a report. */

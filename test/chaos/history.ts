@@ -29,7 +29,8 @@ export type SubscriberEntry = {
   connection: string;
 };
 
-export type Entry = SenderEntry | ClientEntry | SubscriberEntry;
+/** `at`: when it was written down, in Unix milliseconds, by whichever clock. */
+export type Entry = (SenderEntry | ClientEntry | SubscriberEntry) & { at?: number };
 
 export interface History extends AsyncDisposable {
   append(entry: Entry): void;

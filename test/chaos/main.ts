@@ -4,15 +4,25 @@
  *
  *     npm run chaos -- must-arrive --seconds 60 --seed 1
  *     npm run chaos -- state
- *     npm run chaos -- routes
+ *     npm run chaos -- routes --fault cut --fault fill
+ *     npm run chaos -- leaders
+ *     npm run chaos -- projectors-away --seconds 150
+ *
+ * Without --sync always, what a server acknowledged and had not synced when its store went back is not among
+ * what must not be lost.
  */
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
+import { wholeNumberFromOne } from "../support/options.ts";
+import type { ServerFault } from "./nemesis-plan.ts";
+import { runLeaders } from "./run-leaders.ts";
 import { runMustArrive } from "./run-must-arrive.ts";
+import { runProjectorsAway } from "./run-projectors-away.ts";
 import { type RunOptions, runRoutes } from "./run-routes.ts";
 import { runState } from "./run-state.ts";
+import { SERVER_FAULTS } from "./server-faults.ts";
 import { type Stage, setStage } from "./stage.ts";
 
 interface Flags {
@@ -20,6 +30,10 @@ interface Flags {
   seed: number;
   clients: number;
   rate: number;
+  sync: "usual" | "always";
+  fault: ServerFault[];
+  longestFreeze: number;
+  client?: "bare" | "sdk";
   breakAcks?: boolean;
   breakNodeDown?: boolean;
 }
@@ -29,6 +43,10 @@ type Run = (stage: Stage, options: RunOptions, flags: Flags) => Promise<string[]
 
 interface Play {
   help: string;
+  /** Default: what the flags say, or bare sockets. */
+  client?: "sdk";
+  /** Of --seconds. Default: 60. */
+  seconds?: number;
   run: Run;
   /** A flag that breaks something on purpose, to see the checker find it. */
   sabotage?: [flag: string, help: string];
@@ -58,24 +76,49 @@ const RUNS: Record<string, Play> = {
     help: "when all is quiet again, every device is where GetDevices says",
     run: runRoutes,
   },
+  leaders: {
+    help: "the leader of each stream and bucket is killed in turn; no partition, client or message notices",
+    client: "sdk",
+    run: (stage, options, { rate }) => runLeaders(stage, { ...options, perSecond: rate }),
+  },
+  "projectors-away": {
+    help: "without projectors nobody is dropped and everybody is welcomed; routes are right soon after",
+    client: "sdk",
+    seconds: 150,
+    run: runProjectorsAway,
+  },
 };
 
 const program = new Command("chaos").description("The gateway against a nemesis.");
-for (const [name, { help, run, sabotage }] of Object.entries(RUNS)) {
+for (const [name, play] of Object.entries(RUNS)) {
+  const { help, sabotage, seconds = 60 } = play;
   const command = program
     .command(name)
     .description(help)
-    .addOption(numberOption("--seconds <count>", "how long processes are struck", 60))
+    .addOption(numberOption("--seconds <count>", "how long processes are struck", seconds))
     .addOption(numberOption("--seed <number>", "chooses what is struck when", 1))
     .addOption(numberOption("--clients <count>", "how many devices", 2_000))
     .addOption(numberOption("--rate <count>", "must-arrive messages offered a second", 1_500))
-    .action((flags: Flags) => play(name, flags, run));
+    .addOption(
+      new Option("--sync <when>", "when NATS servers write to their disks")
+        .choices(["usual", "always"])
+        .default("usual"),
+    )
+    .addOption(
+      new Option("--fault <fault...>", `more that happens to NATS servers: ${faultHelp()}`)
+        .choices(Object.keys(SERVER_FAULTS))
+        .default([]),
+    )
+    .addOption(numberOption("--longest-freeze <seconds>", "for processes that are held", 12))
+    .addOption(new Option("--client <kind>", "what clients are made with").choices(["bare", "sdk"]))
+    .action((flags: Flags) => perform(name, flags, play));
   if (sabotage) command.option(...sabotage);
 }
 await program.parseAsync();
 
-async function play(name: string, flags: Flags, run: Run): Promise<void> {
-  const { seed, seconds, clients, breakAcks } = flags;
+async function perform(name: string, flags: Flags, play: Play): Promise<void> {
+  const { seed, seconds, clients, breakAcks, sync, fault: faults, longestFreeze } = flags;
+  const kind = flags.client ?? play.client ?? "bare";
   const forgets = breakAcks ? 1 / 500 : 0;
   const folder = await mkdtemp(join(tmpdir(), `holdfast-chaos-${name}-`));
   const startedAt = performance.now();
@@ -83,25 +126,36 @@ async function play(name: string, flags: Flags, run: Run): Promise<void> {
     console.log(`[${((performance.now() - startedAt) / 1_000).toFixed(1)}] ${line}`);
   };
   report(
-    `${name}: seed ${seed}, ${seconds} s, ${clients} clients; histories and logs in ${folder}`,
+    `${name}: seed ${seed}, ${seconds} s, ${clients} clients (${kind}), sync ${sync}, ${["kill", "SIGSTOP", ...faults].join(", ")}; histories and logs in ${folder}`,
   );
   let problems: string[];
   {
-    await using stage = await setStage({ folder, seed, clients, clientProcesses: 2, forgets });
+    await using stage = await setStage({
+      folder,
+      seed,
+      clients,
+      clientProcesses: 2,
+      forgets,
+      kind,
+      syncAlways: sync === "always",
+      faults,
+      longestFreezeMs: longestFreeze * 1_000,
+      report,
+    });
     report("everybody is connected");
-    problems = await run(stage, { seed, seconds, report }, flags);
+    problems = await play.run(stage, { seed, seconds, report }, flags);
   }
   for (const problem of problems.slice(0, 20)) report(problem);
   report(problems.length === 0 ? "passed" : `failed: ${problems.length} problems`);
   process.exitCode = problems.length === 0 ? 0 : 1;
 }
 
+function faultHelp(): string {
+  return Object.entries(SERVER_FAULTS)
+    .map(([fault, help]) => `${fault}: ${help}`)
+    .join("; ");
+}
+
 function numberOption(flags: string, help: string, fallback: number): Option {
-  return new Option(flags, help).default(fallback).argParser((text) => {
-    const number = Number(text);
-    if (!Number.isSafeInteger(number) || number < 1) {
-      throw new InvalidArgumentError("must be a whole number from 1 on");
-    }
-    return number;
-  });
+  return new Option(flags, help).default(fallback).argParser(wholeNumberFromOne);
 }

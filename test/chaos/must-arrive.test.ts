@@ -1,5 +1,6 @@
 /** A short run of `npm run chaos -- must-arrive`; longer ones are for the command line. */
 import { expect, test } from "vitest";
+import { patient } from "../support/patience.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 import { runMustArrive } from "./run-must-arrive.ts";
 import { setStage } from "./stage.ts";
@@ -8,7 +9,7 @@ const SEED = 7;
 const SECONDS = 20;
 
 test("while processes are killed and held, every accepted message is delivered once and in order, or expires", {
-  timeout: 300_000,
+  timeout: patient(300_000),
 }, async () => {
   await using folder = await tempFolder();
   await using stage = await setStage({ folder: folder.path, seed: SEED, clients: 200 });

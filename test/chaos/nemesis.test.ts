@@ -33,6 +33,21 @@ test("of one kind no two are down at once", () => {
   }
 });
 
+test("of one kind half of the faults are of the worse ways that it has, and the others stay as they were", () => {
+  const more = { nats: [{ how: "cut", victims: ["n3"] } as const] };
+  let cuts = 0;
+  let faults = 0;
+  for (let seed = 1; seed <= 50; seed++) {
+    const planned = planFaults({ seed, withinMs: 60_000, victims, more });
+    const cut = planned.filter(({ how }) => how === "cut");
+    expect(new Set(cut.map(({ victim }) => victim))).toEqual(new Set(cut.length > 0 ? ["n3"] : []));
+    cuts += cut.length;
+    faults += planned.filter(({ victim }) => victims.nats.includes(victim)).length;
+  }
+  expect(cuts / faults).toBeGreaterThan(0.3);
+  expect(cuts / faults).toBeLessThan(0.7);
+});
+
 test("the nemesis strikes as planned and leaves every victim running", async () => {
   const deeds: string[] = [];
   const victim = (name: string) => ({

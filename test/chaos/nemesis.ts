@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { describeFault, type Fault } from "./nemesis-plan.ts";
+import { describeFault, type Fault, type ServerFault } from "./nemesis-plan.ts";
 
 /** A process that can be struck, by its name in the plan. */
 export interface Victim {
@@ -10,6 +10,8 @@ export interface Victim {
   /** SIGSTOP and SIGCONT. */
   freeze(): void | Promise<void>;
   thaw(): void | Promise<void>;
+  /** What else can be done to it. Each resolves when all is well again, so long after. */
+  deeds?: Partial<Record<ServerFault, (forMs: number) => Promise<void>>>;
 }
 
 /** Strikes as planned, and resolves when every victim runs again. */
@@ -35,9 +37,13 @@ async function strike({ how, forMs }: Fault, victim: Victim): Promise<void> {
     await victim.kill();
     await sleep(forMs);
     await victim.start();
-  } else {
+  } else if (how === "freeze") {
     await victim.freeze();
     await sleep(forMs);
     await victim.thaw();
+  } else {
+    const deed = victim.deeds?.[how];
+    if (deed === undefined) throw new Error(`nothing is known of ${how}`);
+    await deed(forMs);
   }
 }

@@ -1,9 +1,9 @@
 /** A sender and restless clients while processes are struck; nothing accepted may be lost, doubled or shuffled. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { patient } from "../support/patience.ts";
 import { checkMustArrive, type MustArriveVerdict } from "./check-must-arrive.ts";
 import { openHistory, readHistories } from "./history.ts";
 import { unleash } from "./nemesis.ts";
-import { planFaults } from "./nemesis-plan.ts";
 import type { RunOptions } from "./run-routes.ts";
 import { sendUntil } from "./sender.ts";
 import type { Stage } from "./stage.ts";
@@ -25,12 +25,7 @@ export async function runMustArrive(
 ): Promise<MustArriveVerdict> {
   const { seed, seconds, perSecond, report } = options;
   const { clients, deployment, devices, folder } = stage;
-  const { access, projector, nats } = stage.kinds;
-  const plan = planFaults({
-    seed,
-    withinMs: seconds * 1_000,
-    victims: { access, projector, nats },
-  });
+  const plan = stage.plan(seed, seconds);
 
   await using history = openHistory(folder, "sender");
   const stop = new AbortController();
@@ -57,11 +52,11 @@ export async function runMustArrive(
     await Promise.all([history.flushed(), clients.report()]);
     return readHistories(folder);
   };
-  await untilSettled(SETTLED_WITHIN_MS, async () => {
+  await untilSettled(patient(SETTLED_WITHIN_MS), async () => {
     await noteExpired(deployment.pushUrl, undelivered(await written()), history);
-    return checkMustArrive(await written()).problems;
+    return checkMustArrive(await written(), stage.lostTails).problems;
   });
   const entries = await written();
   await keepTraces(deployment.pushUrl, undelivered(entries), folder);
-  return checkMustArrive(entries);
+  return checkMustArrive(entries, stage.lostTails);
 }

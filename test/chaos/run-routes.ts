@@ -1,10 +1,10 @@
 /** Devices come, go and vanish while processes are struck; afterwards every route must be right. */
 import { getDevices } from "../support/api.ts";
+import { patient } from "../support/patience.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { checkRoutes } from "./check-routes.ts";
 import { readHistories } from "./history.ts";
 import { unleash } from "./nemesis.ts";
-import { planFaults } from "./nemesis-plan.ts";
 import type { Stage } from "./stage.ts";
 import { untilSettled } from "./until-settled.ts";
 
@@ -28,10 +28,13 @@ export async function runRoutes(stage: Stage, options: RunOptions): Promise<stri
 }
 
 /** What is still wrong with the routes when there was time to set them right, a line each. */
-export function routeProblems({ clients, deployment, devices, folder }: Stage): Promise<string[]> {
-  return untilSettled(SETTLED_WITHIN_MS, async () => {
+export function routeProblems(
+  { clients, deployment, devices, folder }: Stage,
+  others: readonly string[] = [],
+): Promise<string[]> {
+  return untilSettled(patient(SETTLED_WITHIN_MS), async () => {
     await clients.report();
-    const shown = await getDevices(deployment.pushUrl, devices);
+    const shown = await getDevices(deployment.pushUrl, [...devices, ...others]);
     return checkRoutes(await readHistories(folder), shown);
   });
 }
@@ -39,14 +42,8 @@ export function routeProblems({ clients, deployment, devices, folder }: Stage): 
 /** Ends with a share of the devices away for good and all others connected. */
 export async function shake(stage: Stage, options: RunOptions): Promise<void> {
   const { seed, seconds, report } = options;
-  const { access, projector, nats } = stage.kinds;
-  const plan = planFaults({
-    seed,
-    withinMs: seconds * 1_000,
-    victims: { access, projector, nats },
-  });
   await stage.clients.beRestless(RESTLESSNESS);
-  await unleash(plan, stage.victims, report);
+  await unleash(stage.plan(seed, seconds), stage.victims, report);
 
   const random = seededRandom(seed);
   const away = stage.devices.filter(() => random() < SHARE_LEFT_AWAY);

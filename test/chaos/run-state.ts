@@ -1,4 +1,6 @@
 /** Devices come, go and vanish while processes are struck; a subscriber must end with who is online. */
+
+import { patient } from "../support/patience.ts";
 import { checkConnectionState } from "./check-connection-state.ts";
 import { openHistory, readHistories } from "./history.ts";
 import { type RunOptions, shake } from "./run-routes.ts";
@@ -21,9 +23,12 @@ export async function runState(stage: Stage, options: StateOptions): Promise<str
   await shake(stage, options);
   const verdict = async () => {
     await Promise.all([history.flushed(), clients.report()]);
-    return checkConnectionState(await readHistories(folder));
+    return checkConnectionState(await readHistories(folder), stage.lostTails);
   };
-  const problems = await untilSettled(SETTLED_WITHIN_MS, async () => (await verdict()).problems);
+  const problems = await untilSettled(
+    patient(SETTLED_WITHIN_MS),
+    async () => (await verdict()).problems,
+  );
   const { online, offline } = await verdict();
   report(`the subscriber saw ${online} online and ${offline} offline`);
   return problems;

@@ -15,6 +15,8 @@ export interface SubscriberOptions {
 const STREAM = "HF_STATE";
 const BATCH = 500;
 const ASK_EVERY_MS = 100;
+/** A batch whose server has died in the middle of it would never end by itself. */
+const SILENCE_MS = 3_000;
 
 /** Follows from the first event that the stream holds until it is disposed. */
 export async function subscribeToState(options: SubscriberOptions): Promise<AsyncDisposable> {
@@ -41,7 +43,10 @@ async function follow(connection: NatsConnection, see: (event: StateEvent) => vo
   for (let next = 1; !connection.isClosed(); ) {
     try {
       const query = { seq: next, batch: BATCH, next_by_subj: "hf.state.demo.conn.>" };
-      for await (const message of await manager.direct.getBatch(STREAM, query)) {
+      const batch = await manager.direct.getBatch(STREAM, query);
+      using silence = lapse(SILENCE_MS, () => batch.stop());
+      for await (const message of batch) {
+        silence.refresh();
         next = message.seq + 1;
         see(message.json<StateEvent>());
       }
@@ -50,6 +55,11 @@ async function follow(connection: NatsConnection, see: (event: StateEvent) => vo
     }
     await sleep(ASK_EVERY_MS);
   }
+}
+
+function lapse(afterMs: number, act: () => void): Disposable & { refresh(): void } {
+  const timer = setTimeout(act, afterMs);
+  return { refresh: () => void timer.refresh(), [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
 function write(

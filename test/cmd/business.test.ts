@@ -34,6 +34,11 @@ test("a business is set, shown, listed and deleted from the command line", async
     url: "http://127.0.0.1:7000",
     protocol: "GRPC",
   });
+  const stream = ["--mode", "stream", "--max-stored-bytes", "5000000"];
+  expect(JSON.parse((await holdfast("set", "orders", ...stream)).stdout)).toMatchObject({
+    mode: "STREAM",
+    maxStoredBytes: "5000000",
+  });
   expect(await holdfast("delete", "orders")).toMatchObject({ code: 0, stdout: "" });
   const listed = (await holdfast("list")).stdout.trim().split("\n");
   expect(listed.map((line: string) => JSON.parse(line).business)).toEqual(["news"]);

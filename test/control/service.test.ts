@@ -8,7 +8,8 @@ import { systemClock } from "../../internal/clock/clock.ts";
 import { admitByGet } from "../../internal/control/admit-get.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
-import { controlRoutes } from "../../internal/control/service.ts";
+import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
+import { Turns } from "../../internal/control/turns.ts";
 import { type HttpServer, notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { createLogger } from "../../internal/observe/logger.ts";
@@ -68,8 +69,10 @@ describe("the control API", () => {
       clock: systemClock,
       random: Math.random,
       tokenSeconds: 600,
+      turns: new Turns(systemClock, Math.random),
     };
     server = await startHttpServer({
+      doorkeeper: controlDoorkeeper(options),
       listen: { host: "127.0.0.1", port: 0 },
       log: createLogger("fatal"),
       ready: () => true,
@@ -102,6 +105,35 @@ describe("the control API", () => {
     beat("good");
     const { endpoints } = await admit({ app: "demo", device: "d" });
     expect(new Set(endpoints.map(({ node }) => node))).toEqual(new Set(["good-1"]));
+  });
+
+  it("sends clients where there is room, and gives them turns where there is none", async () => {
+    const overloaded = { retryAfterMs: 2_000, loginsPerSecond: 100 };
+    beat("full", overloaded);
+    beat("good");
+    const free = await admit({ app: "demo", device: "d" });
+    expect(new Set(free.endpoints.map(({ node }) => node))).toEqual(new Set(["good-1"]));
+    expect(free.afterMs ?? 0).toBe(0);
+
+    beat("good", overloaded);
+    const turns: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      turns.push((await admit({ app: "demo", device: "d" })).afterMs ?? 0);
+    }
+    // Behind those who wait at the nodes already, and a part of it is left to chance.
+    expect(Math.min(...turns)).toBeGreaterThan(1_400);
+    expect(new Set(turns).size).toBeGreaterThan(10);
+  });
+
+  it("counts the workers behind one address together", async () => {
+    const endpoints = [{ url: "ws://shared/connect", protocol: "websocket" }];
+    const shared = { endpoints, loginsPerSecond: 100 } as Partial<Beat>;
+    beat("w1", { ...shared, retryAfterMs: 2_000 });
+    beat("w2", shared);
+    beat("w3", shared);
+    expect((await admit({ app: "demo", device: "d" })).afterMs ?? 0).toBe(0);
+    beat("w2", { ...shared, retryAfterMs: 2_000 });
+    expect((await admit({ app: "demo", device: "d" })).afterMs).toBeGreaterThan(0);
   });
 
   it("wants the API key of an app that is not open, and takes no wrong key for one that is", async () => {

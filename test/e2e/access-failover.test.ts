@@ -5,6 +5,7 @@ import { getDevices, listNodes, push } from "../support/api.ts";
 import { type Deployment, startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
 import { type TestNats, testNats } from "../support/nats.ts";
+import { patient } from "../support/patience.ts";
 import { connectFleet, deviceNames, shownOnline, whereabouts } from "./fleet.ts";
 
 let nats: TestNats;
@@ -19,7 +20,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 
-test("kill -9 of an access node takes its devices offline within 8 s, and only its own", async () => {
+test("kill -9 of an access node takes its devices offline, and only its own", async () => {
   const { controlUrl, pushUrl, access } = deployment;
   const [doomed, other] = access;
   const lost = await connectFleet(controlUrl, doomed!.wsUrl, deviceNames("lost", 20));
@@ -53,7 +54,7 @@ test("kill -9 of an access node takes its devices offline within 8 s, and only i
 });
 
 test("an access node that was held for 20 s keeps its clients under a new incarnation, but not those that have moved", {
-  timeout: 90_000,
+  timeout: patient(90_000),
 }, async () => {
   const { controlUrl, pushUrl, access } = deployment;
   const [held, other] = access;

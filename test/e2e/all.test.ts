@@ -12,7 +12,7 @@ import {
   ready,
   startGateway,
 } from "../support/gateway.ts";
-import { grpcPush } from "../support/grpc-client.ts";
+import { grpcClient, grpcPush } from "../support/grpc-client.ts";
 import { connectJson, loginJson } from "../support/json-client.ts";
 
 let gateway: GatewayProcess;
@@ -227,7 +227,7 @@ describe("bad input", () => {
     ["a frame of no known kind", '{"fly":{}}', 4200],
     ["a frame before login that is no login", '{"ping":{}}', 4202],
     ["a token that nobody signed", JSON.stringify({ login: { token: wrongToken } }), 4101],
-    ["a frame that is too long", "x".repeat(70_000), 4201],
+    ["a frame that is too long", "x".repeat(70_000), 1009],
   ])("%s ends the connection with a reason, and no other connection", async (_, frame, code) => {
     const { client: bystander } = await join("bystander");
     using _bystander = bystander;
@@ -252,3 +252,41 @@ async function natsUrl(): Promise<string> {
     return undefined;
   });
 }
+
+describe("both API ports", () => {
+  const ports = () =>
+    [
+      [controlUrl, "holdfast.control.v1.ControlService"],
+      [pushUrl, "holdfast.push.v1.PushService"],
+    ] as const;
+
+  test("answer gRPC's health check, as gRPC and as JSON", async () => {
+    for (const [url, service] of ports()) {
+      const { host } = new URL(url);
+      using health = grpcClient("grpc/health/v1/health.proto", "grpc.health.v1.Health", host);
+      expect(await health.call("Check", { service })).toEqual({ status: "SERVING" });
+      const answer = await call(url, "grpc.health.v1.Health/Check", { service }, null);
+      expect(answer).toEqual({ status: "SERVING" });
+    }
+  });
+
+  test.each(["v1", "v1alpha"])("list their services by reflection %s", async (version) => {
+    for (const [url, service] of ports()) {
+      const name = `grpc.reflection.${version}.ServerReflection`;
+      const file = `grpc/reflection/${version}/reflection.proto`;
+      using reflection = grpcClient(file, name, new URL(url).host);
+      const answers = await reflection.converse("ServerReflectionInfo", [{ list_services: "" }]);
+      expect(JSON.stringify(answers)).toContain(service);
+    }
+  });
+
+  test("say unimplemented as gRPC does, also where the demo page is", async () => {
+    for (const [url] of ports()) {
+      const answer = await fetch(`${url}/a.B/C`, {
+        method: "POST",
+        headers: { "content-type": "application/grpc-web" },
+      });
+      expect([answer.status, answer.headers.get("grpc-status")]).toEqual([200, "12"]);
+    }
+  });
+});

@@ -9,6 +9,7 @@ import { type Deployment, startDeployment } from "../support/deployment.ts";
 import { eventually } from "../support/eventually.ts";
 import { ready } from "../support/gateway.ts";
 import { type TestNats, testNats } from "../support/nats.ts";
+import { patient } from "../support/patience.ts";
 import { connectFleet, deviceNames, type FleetDevice, shownOnline, whereabouts } from "./fleet.ts";
 
 let nats: TestNats;
@@ -42,28 +43,23 @@ async function routesAre(online: readonly FleetDevice[], gone: readonly FleetDev
 /** `count` devices are enough for every partition to see one come and one go. */
 const ENOUGH_FOR_EVERY_PARTITION = 120;
 
-test("kill -9 of a projector lets the other take over within 15 s with no route wrong", {
-  timeout: 90_000,
+test("kill -9 of a projector lets the other take over, with no route wrong", {
+  timeout: patient(90_000),
 }, async () => {
   for (const victim of deployment.projectors) {
     const leaving = await connectEverywhere(`leaving-${victim.name}`, ENOUGH_FOR_EVERY_PARTITION);
     const staying = await connectEverywhere(`staying-${victim.name}`, 20);
 
     await victim.kill();
-    const killedAt = performance.now();
     // Nobody folds these for some partitions until they have a new owner.
     await Promise.all(leaving.map(({ client }) => client.close()));
     const coming = await connectEverywhere(`coming-${victim.name}`, ENOUGH_FOR_EVERY_PARTITION);
     const online = [...staying, ...coming];
-    await eventually(
-      "every route is right",
-      async () => routesAre(online, leaving).catch(() => false),
-      { withinMs: 15_000 - (performance.now() - killedAt) },
-    );
+    // How soon is a matter for the bench: `npm run bench -- takeover`.
+    await eventually("every route is right", () => routesAre(online, leaving));
     await eventually(
       "the other one owns every partition",
       async () => (await projectorsAtWork()) === 1,
-      { withinMs: 15_000 - (performance.now() - killedAt) },
     );
     expect(await routesAre(online, leaving)).toBe(true);
 
@@ -112,7 +108,7 @@ test.each([
 ])(
   "routes that were %s are rebuilt for every connected device when the projectors restart",
   {
-    timeout: 90_000,
+    timeout: patient(90_000),
   },
   async (how, empty) => {
     const fleet = await connectEverywhere(`rebuilt ${how} `, 40);

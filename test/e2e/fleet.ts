@@ -1,12 +1,10 @@
 /** Devices of the failover tests: each logs in at a chosen access node and keeps what it was told. */
 
-import { CLOSE } from "../../internal/status/close.ts";
+import { closeAction } from "../../sdk/close-code.ts";
 import type { ShownDevice } from "../support/api.ts";
 import { connectClient, type TestClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { admit } from "../support/gateway.ts";
-
-const OVERLOADED = CLOSE.overloaded.code;
 
 export interface FleetDevice {
   readonly name: string;
@@ -34,10 +32,12 @@ export function connectFleet(
 
 /** Undefined when the node takes no logins at present, as for a moment after NATS was away. */
 async function login(name: string, url: string, token: string): Promise<FleetDevice | undefined> {
-  const client = await connectClient({ url, encoding: "proto" });
+  const client = await connectClient({ url, encoding: "proto" }).catch(unlessRefused);
+  if (client === undefined) return undefined;
   client.send({ login: { token } });
   const welcome = await client.next("welcome").catch((error) => {
-    if (client.queue[0]?.case === "close" && client.queue[0].value.code === OVERLOADED) return;
+    const [frame] = client.queue;
+    if (frame?.case === "close" && closeAction(frame.value.code) === "reconnect") return;
     throw error;
   });
   if (welcome === undefined) return undefined;
@@ -47,6 +47,11 @@ async function login(name: string, url: string, token: string): Promise<FleetDev
     device.ended = true;
   });
   return device;
+}
+
+/** Undefined for a node that takes no connections at present; throws any other error. */
+function unlessRefused(error: Error): undefined {
+  if (!/ECONNRESET|ECONNREFUSED|socket hang up|503/.test(error.message)) throw error;
 }
 
 /** `prefix1` to `prefix<count>`. */

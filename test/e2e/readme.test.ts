@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { admit, DEV_KEY, type GatewayProcess, ready, startGateway } from "../support/gateway.ts";
 import { loginJson } from "../support/json-client.ts";
+import { tied } from "../support/tied.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -53,7 +54,7 @@ test("the client in ten lines says hello in a room and hears itself", async () =
   const folder = join(ROOT, ".holdfast", `readme-${process.pid}`);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "client.ts"), await snippet("A client in ten lines", "ts"));
-  const client = spawn(process.execPath, [join(folder, "client.ts")]);
+  const client = tied(spawn(process.execPath, [join(folder, "client.ts")]));
   try {
     const lines: string[] = [];
     for await (const line of createInterface({ input: client.stdout })) {

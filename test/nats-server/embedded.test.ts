@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -14,6 +14,7 @@ import { serverConfig } from "../../internal/nats-server/server-config.ts";
 import { eventually } from "../support/eventually.ts";
 import { localBinary } from "../support/nats-local.ts";
 import { tempFolder } from "../support/temp-folder.ts";
+import { tied } from "../support/tied.ts";
 import { fakeNatsServer } from "./fake-binary.ts";
 
 const binary = await localBinary();
@@ -21,9 +22,11 @@ const binary = await localBinary();
 /** Starts a process that has an embedded NATS, and waits for that. */
 async function startParent(dataDir: string) {
   const script = join(import.meta.dirname, "embedded-parent.ts");
-  const child = spawn(process.execPath, [script, dataDir, binary], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = tied(
+    spawn(process.execPath, [script, dataDir, binary], {
+      stdio: ["ignore", "pipe", "inherit"],
+    }),
+  );
   const [line] = await once(createInterface({ input: child.stdout }), "line");
   const { pid, url } = JSON.parse(line) as { pid: number; url: string };
   return { child, pid, url };
@@ -164,7 +167,7 @@ test("a NATS left behind on the folder is ended before a new one is started", as
 
 test("a process that merely has the id of an earlier NATS is left alone", async () => {
   await using folder = await tempFolder();
-  const bystander = spawn("sleep", ["60"]);
+  const bystander = tied(spawn("sleep", ["60"]));
   await once(bystander, "spawn");
   const pid = bystander.pid!;
   await writeRecord(join(folder.path, "nats-server.pid"), { pid, startedAt: "another time" });
@@ -215,6 +218,59 @@ test("of several gateways started at once on one folder, exactly one starts", as
   const started = starts.filter((start) => start.status === "fulfilled");
   expect(started).toHaveLength(1);
   await started[0]!.value[Symbol.asyncDispose]();
+});
+
+test("the port that is preferred is taken, and another when somebody has it, which is said", async () => {
+  await using folder = await tempFolder();
+  await using other = await tempFolder();
+  const preferredPort = await freePort();
+  await using first = await startEmbeddedNats({ dataDir: folder.path, binary, preferredPort });
+  expect(first.url).toBe(`nats://127.0.0.1:${preferredPort}`);
+
+  const events: EmbeddedNatsEvent[] = [];
+  const onEvent = (event: EmbeddedNatsEvent) => events.push(event);
+  const options = { dataDir: other.path, binary, preferredPort, onEvent };
+  await using second = await startEmbeddedNats(options);
+  expect(second.url).not.toBe(first.url);
+  expect(events).toContainEqual({ kind: "port-taken", wanted: preferredPort });
+});
+
+test("the store is a part of the disk, or what was asked for if the disk has it", async () => {
+  await using folder = await tempFolder();
+  const maxStore = async () =>
+    JSON.parse(await readFile(join(folder.path, "nats-server.conf"), "utf8")).jetstream
+      .max_file_store as number;
+  {
+    await using _ = await startEmbeddedNats({ dataDir: folder.path, binary });
+    const { bavail, bsize } = await statfs(folder.path);
+    expect(await maxStore()).toBeGreaterThan(0);
+    expect(await maxStore()).toBeLessThan(bavail * bsize);
+  }
+  const most = startEmbeddedNats({ dataDir: folder.path, binary, storeMaxBytes: 1e15 });
+  await expect(most).rejects.toMatchObject({ code: "exhausted" });
+  await expect(most).rejects.toThrow(
+    /--store-max-bytes \(HOLDFAST_STORE_MAX_BYTES\) is 1000000000000000, and the disk of .* has \d+ bytes/,
+  );
+});
+
+test.each([
+  ["under /proc", () => "/proc/holdfast"],
+  ["under a file", (folder: string) => join(folder, "file", "data")],
+  ["that is a file", (folder: string) => join(folder, "file")],
+])("a data folder %s is refused with the option's name", async (_, path) => {
+  await using folder = await tempFolder();
+  await writeFile(join(folder.path, "file"), "");
+  const dataDir = path(folder.path);
+  const starting = startEmbeddedNats({ dataDir, binary });
+  await expect(starting).rejects.toMatchObject({ code: "invalid" });
+  await expect(starting).rejects.toThrow(`--data-dir (HOLDFAST_DATA_DIR): ${dataDir} cannot be`);
+});
+
+test("a data folder is made with all the folders above it", async () => {
+  await using folder = await tempFolder();
+  const dataDir = join(folder.path, "a", "b", "c");
+  await using nats = await startEmbeddedNats({ dataDir, binary });
+  expect(await runs(nats.pid)).toBe(true);
 });
 
 test("a nats-server that ends at once is reported with what it said", async () => {

@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Appender, AppendOptions, Stored } from "../../internal/bus/contract.ts";
+import type { AppendOptions, KeyedAppender } from "../../internal/bus/contract.ts";
 import { stateEvents } from "../../internal/projector/fold/state-events.ts";
 import { StateFeed } from "../../internal/projector/state-feed.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import { decodeJson, type Route, type StateEvent } from "../../streams/records.ts";
 
 interface Message {
+  key: string;
   subject: string;
   event: StateEvent;
   options: AppendOptions | undefined;
@@ -15,18 +16,26 @@ interface Message {
 let messages: Message[];
 let feed: StateFeed;
 let done: string[];
+let roomMade: number;
 
-const appender: Pick<Appender, "append"> = {
-  append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions) {
+let forgotten: object[];
+
+const appender: Pick<KeyedAppender, "append" | "forget"> = {
+  append(key, subject, payload, stored, options) {
     const event = decodeJson<StateEvent>(payload);
-    messages.push({ subject, event, options, stored: () => stored?.(1, false) });
+    messages.push({ key, subject, event, options, stored: () => stored(1, false) });
   },
+  forget: (owner) => void forgotten.push(owner),
 };
 
 beforeEach(() => {
   messages = [];
   done = [];
-  feed = new StateFeed(appender);
+  forgotten = [];
+  roomMade = 0;
+  feed = new StateFeed(appender, () => {
+    roomMade += 1;
+  });
 });
 
 /** The events of a device that comes online, in as many rooms. */
@@ -103,5 +112,30 @@ describe("the feed of connection state", () => {
     for (const { stored } of messages) stored();
     tell([], "late");
     expect(done).toEqual([]);
+  });
+
+  test("sends nothing of a former owner again: the appender forgets it", () => {
+    tell(coming("d1"), "d1");
+    expect(messages.every(({ options }) => options?.owner === feed)).toBe(true);
+    feed.close();
+    feed.close();
+    expect(forgotten).toEqual([feed]);
+  });
+
+  test("keeps the events of one device in one line, and those of others out of it", () => {
+    tell(coming("d1", ["lobby"]), "d1");
+    tell(coming("d2"), "d2");
+    expect(new Set(messages.map(({ key }) => key)).size).toBe(2);
+    expect(new Set(messages.slice(0, 3).map(({ key }) => key)).size).toBe(1);
+  });
+
+  test("is crowded while thousands of events wait, and says when there is room", () => {
+    for (let device = 0; device < 2_100; device++) tell(coming(`d${device}`), "told");
+    expect(feed.crowded).toBe(true);
+    for (const { stored } of messages.slice(0, 3_000)) stored();
+    expect([feed.crowded, roomMade]).toEqual([true, 0]);
+    for (const { stored } of messages.slice(3_000)) stored();
+    expect([feed.crowded, roomMade]).toEqual([false, 1]);
+    expect(done).toHaveLength(2_100);
   });
 });

@@ -3,7 +3,8 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DeviceResult_Status as DeviceStatus } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
-import { APP } from "./fake-cluster.ts";
+import { nodeControlSubject } from "../../streams/subjects.ts";
+import { APP, PARTITIONS } from "./fake-cluster.ts";
 import { API_KEY, type Served, serve } from "./served.ts";
 
 let served: Served;
@@ -50,6 +51,45 @@ describe("devices", () => {
     cluster.logout(route, node);
     const { devices } = await directory.getDevices({ app: APP, devices: ["d1"] });
     expect(devices).toMatchObject([{ online: false }]);
+  });
+
+  test("that left so long ago that their owner has forgotten them are known all the same", async () => {
+    const node = cluster.node("a-1");
+    const online = cluster.login("old", node, { user: "ann" });
+    // The bucket has it online, of records that the log has lost.
+    const lost = cluster.login("lost", node, { user: "ann", rooms: ["lobby"] });
+    for (const route of [cluster.logout(online, node), lost]) await cluster.inBuckets(route);
+    for (const device of ["old", "lost"]) cluster.forgotten.add(device);
+    const { devices } = await directory.getDevices({ app: APP, devices: ["old", "lost", "never"] });
+    expect(devices).toMatchObject([
+      { device: "old", known: true, online: false, offlineReason: "client-closed" },
+      { device: "lost", known: true, online: false, rooms: [] },
+      { device: "never", known: false },
+    ]);
+    cluster.login("new", node, { user: "ann" });
+    cluster.login("shared", node, { user: "bob" });
+    await cluster.inBuckets({ ...online, device: "shared" });
+    const { users } = await directory.getUsers({ app: APP, users: ["ann"] });
+    const found = users[0]?.devices.map(({ device, online }) => [device, online]);
+    expect(found?.sort()).toEqual([
+      ["lost", false],
+      ["new", true],
+      ["old", false],
+    ]);
+  });
+
+  test("are not told wrong while their owner is behind its log", async () => {
+    const node = cluster.node("a-1");
+    await cluster.inBuckets({ ...cluster.login("d1", node, { user: "ann" }), online: false });
+    for (let partition = 0; partition < PARTITIONS; partition++) cluster.behind.add(partition);
+    const questions = [
+      directory.getDevices({ app: APP, devices: ["d1"] }),
+      directory.getUsers({ app: APP, users: ["ann"] }),
+      directory.kickDevices({ app: APP, devices: ["d1"] }),
+    ];
+    for (const failed of await Promise.all(questions.map((one) => one.catch(ConnectError.from)))) {
+      expect(failed).toMatchObject({ code: Code.Unavailable });
+    }
   });
 
   test("say in JSON that they are not online", async () => {
@@ -111,6 +151,18 @@ describe("rooms", () => {
     } while (pageToken !== "");
     expect(seen).toEqual(devices);
     expect(sizes).toEqual([10, 10, 5]);
+  });
+
+  test("are one list, whoever owns the partitions, of which each projector is asked once", async () => {
+    const devices = members(25);
+    for (const partition of [1, 3]) {
+      cluster.moves(partition, "p2");
+      cluster.ground.leases.owners[partition] = "p2";
+    }
+    const before = cluster.questions;
+    const page = await directory.listRoomMembers({ app: APP, room: "lobby", pageSize: 10 });
+    expect(page.members.map(({ device }) => device)).toEqual(devices.slice(0, 10));
+    expect(cluster.questions - before).toBe(2);
   });
 
   test("end with a page that is just full", async () => {
@@ -175,6 +227,26 @@ describe("orders", () => {
     expect(node.orders.map(({ body }) => body)).toMatchObject([
       { case: "setRooms", value: { connection: 1n, join: ["lobby"], leave: [] } },
       { case: "setRooms", value: { connection: 1n, join: [], leave: ["lobby"] } },
+    ]);
+  });
+
+  test("are done only if the node says so", async () => {
+    const [node, gone, frozen] = ["a-1", "b-1", "c-1"].map((name) => cluster.node(name));
+    if (node === undefined || gone === undefined || frozen === undefined) throw new Error();
+    cluster.login("here", node);
+    cluster.login("ended", node);
+    node.connections.delete(2n); // its owner has not read that yet
+    cluster.login("of a dead node", gone);
+    cluster.login("of a frozen node", frozen);
+    cluster.nodeLeaves(gone);
+    served.cluster.ground.messages.frozen.add(nodeControlSubject("c-1"));
+    const devices = ["here", "ended", "of a dead node", "of a frozen node"];
+    const { results } = await directory.kickDevices({ app: APP, devices });
+    expect(results.map(({ status }) => status)).toEqual([
+      DeviceStatus.DONE,
+      DeviceStatus.OFFLINE,
+      DeviceStatus.UNAVAILABLE,
+      DeviceStatus.UNAVAILABLE,
     ]);
   });
 

@@ -14,12 +14,15 @@ import type {
   Subscription,
 } from "../../internal/bus/contract.ts";
 import { updateJson } from "../../internal/bus/update.ts";
+import { RouteTable } from "../../internal/projector/fold/route-table.ts";
+import { answerQuery } from "../../internal/projector/query.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import {
   BeatSchema,
   DeliverAnswerSchema,
   DeliverSchema,
   type Order,
+  OrderAnswerSchema,
   OrderSchema,
   PartitionAnswerSchema,
   PartitionQuerySchema,
@@ -33,7 +36,7 @@ import {
   nodeControlSubject,
   nodePushSubject,
   type PushLane,
-  partitionQuerySubject,
+  projectorQuerySubject,
   routeKey,
   userKey,
 } from "../../streams/subjects.ts";
@@ -41,6 +44,8 @@ import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
 
 export const PARTITIONS = 4;
+/** The projectors: the first has all partitions until they are moved. */
+export const PROJECTORS = ["p1", "p2"] as const;
 export const APP = "demo";
 
 /** Messages in memory, where requests to frozen subjects time out at once. */
@@ -76,6 +81,15 @@ export class FakeNode {
 
   texts(): string[] {
     return this.delivered.map(({ message }) => String(message.payload.value));
+  }
+
+  /** False for a connection that it does not have. */
+  obey(order: Order): boolean {
+    const { body } = order;
+    const named = body.case === "kick" || body.case === "setRooms";
+    if (named && !this.connections.has(body.value.connection)) return false;
+    this.orders.push(order);
+    return true;
   }
 
   take(data: Uint8Array, lane: PushLane): Uint8Array {
@@ -125,26 +139,36 @@ export class FakeAppender implements Appender {
     return this.#waiting.length;
   }
 
+  readonly oldestAgeMs = 0;
+
   hold(): void {}
   release(): void {}
   discard(): void {}
 }
 
 /** The log, as far as must-arrive messages go: knows message ids, and refuses what a test says. */
-export class FakeLogAppender implements Appender {
+export class FakeLogAppender {
   readonly accepted: { subject: string; record: Accepted }[] = [];
+  readonly forgotten: object[] = [];
+  readonly owners: (object | undefined)[] = [];
   ready = true;
   storing = true;
   refuseBecause: HoldfastError | undefined;
   readonly #ids = new Map<string, number>();
   #sequence = 100;
 
+  forget(owner: object): void {
+    this.forgotten.push(owner);
+  }
+
   append(
+    _key: string,
     subject: string,
     payload: Uint8Array,
     stored?: Stored,
-    { headers, refused }: AppendOptions = {},
+    { headers, refused, owner }: AppendOptions = {},
   ): void {
+    this.owners.push(owner);
     if (!this.storing) return;
     const why = this.refuseBecause;
     if (why !== undefined) {
@@ -163,18 +187,6 @@ export class FakeLogAppender implements Appender {
     }
     queueMicrotask(() => stored?.(sequence, before !== undefined));
   }
-
-  appendFirst(): void {
-    throw new Error("no message must be the first of its subject");
-  }
-
-  get backlog(): number {
-    return 0;
-  }
-
-  hold(): void {}
-  release(): void {}
-  discard(): void {}
 }
 
 export class FakeReceipts implements Receipts {
@@ -189,8 +201,18 @@ export class FakeReceipts implements Receipts {
   }
 }
 
+/** Who owns each partition, as the push role sees it. */
+export class FakeLeases {
+  readonly owners: string[] = new Array(PARTITIONS).fill(PROJECTORS[0]);
+
+  ownerOf(partition: number): string {
+    return this.owners[partition] ?? "";
+  }
+}
+
 /** What the cluster lives on: memory, or a real broker. */
 export interface Ground {
+  leases: FakeLeases;
   messages: Messages;
   highMessages: Messages;
   routes: Bucket;
@@ -209,9 +231,13 @@ export class MemoryGround implements Ground {
   readonly logAppender = new FakeLogAppender();
   readonly receipts = new FakeReceipts();
   readonly fullMailboxes = new Set<string>();
+  readonly leases = new FakeLeases();
   readonly mailboxes = {
     isFull: (_app: string, device: string) => this.fullMailboxes.has(device),
   };
+  /** Why the log takes no more messages. */
+  lacking: string | undefined;
+  readonly headroom = { lacking: () => this.lacking };
   readonly link: Link & { connected: boolean } = {
     connected: true,
     watch: () => ({ stop() {} }),
@@ -224,38 +250,57 @@ export class FakeCluster<G extends Ground = Ground> {
   questions = 0;
   /** The first answer takes this long, milliseconds; the others come at once. */
   firstAnswerMs = 0;
-  /** The most answers an owner gives at a time. */
-  maxAnswers = Number.POSITIVE_INFINITY;
+  /** What an answer may hold. */
+  answerBytes = 512 * 1024;
+  /** Partitions whose owner is behind its log. */
+  readonly behind = new Set<number>();
+  /** Devices that have been gone for so long that their owner has forgotten them. */
+  readonly forgotten = new Set<string>();
   /** What the owners know; the buckets are told separately. */
   readonly #known = new Map<string, Route>();
-  readonly #owners = new Map<number, Subscription>();
+  /** By partition: who really has it. */
+  readonly #owners: string[] = new Array(PARTITIONS).fill(PROJECTORS[0]);
+  readonly #projectors = new Map<string, Subscription>();
   readonly #nodes = new Map<FakeNode, Subscription[]>();
+  #tables: RouteTable[] | undefined;
   #counter = 0n;
 
   constructor(ground: G) {
     this.ground = ground;
-    for (let partition = 0; partition < PARTITIONS; partition++) this.ownerReturns(partition);
+    for (const projector of PROJECTORS) this.#startProjector(projector);
   }
 
+  /** Nobody has the partition, and everybody knows. */
   ownerLeaves(partition: number): void {
-    this.#owners.get(partition)?.stop();
+    this.moves(partition, "");
+    this.ground.leases.owners[partition] = "";
   }
 
   ownersLeave(): void {
     for (const partition of this.#owners.keys()) this.ownerLeaves(partition);
   }
 
-  ownerReturns(partition: number): void {
+  /** Another projector has it, or nobody; the leases are told separately. */
+  moves(partition: number, projector: string): void {
+    this.#owners[partition] = projector;
+  }
+
+  /** Without a word: the leases still name it. */
+  projectorDies(projector: string): void {
+    this.#projectors.get(projector)?.stop();
+  }
+
+  #startProjector(projector: string): void {
     const subscription = this.ground.messages.subscribe(
-      partitionQuerySubject(partition),
+      projectorQuerySubject(projector),
       (question) => {
         const delayMs = this.questions++ === 0 ? this.firstAnswerMs : 0;
-        const answer = () => question.respond(this.#answer(partition, question.data));
+        const answer = () => question.respond(this.#answer(projector, question.data));
         if (delayMs > 0) setTimeout(answer, delayMs);
         else answer();
       },
     );
-    this.#owners.set(partition, subscription);
+    this.#projectors.set(projector, subscription);
   }
 
   node(incarnation: string): FakeNode {
@@ -264,9 +309,10 @@ export class FakeCluster<G extends Ground = Ground> {
       messages.subscribe(nodePushSubject(incarnation, lane), (message) =>
         message.respond(node.take(message.data, lane)),
       );
-    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), ({ data }) =>
-      node.orders.push(fromBinary(OrderSchema, data)),
-    );
+    const orders = this.ground.messages.subscribe(nodeControlSubject(incarnation), (message) => {
+      const taken = node.obey(fromBinary(OrderSchema, message.data));
+      message.respond(toBinary(OrderAnswerSchema, create(OrderAnswerSchema, { taken })));
+    });
     this.#nodes.set(node, [
       take(this.ground.messages, "lo"),
       take(this.ground.highMessages, "hi"),
@@ -314,14 +360,14 @@ export class FakeCluster<G extends Ground = Ground> {
       loginNumber: 0,
       ...about,
     };
-    this.#known.set(keyOf(route), route);
+    this.#know(route);
     return route;
   }
 
   logout(route: Route, node: FakeNode): Route {
     node.connections.delete(BigInt(route.connection.slice(route.connection.lastIndexOf(".") + 1)));
     const offline = { ...route, online: false, reason: "client-closed" };
-    this.#known.set(keyOf(route), offline);
+    this.#know(offline);
     return offline;
   }
 
@@ -335,52 +381,36 @@ export class FakeCluster<G extends Ground = Ground> {
     await updateJson<UserDevice>(users, userKey(app, user, device), () => ({ at: 0 }));
   }
 
-  #answer(partition: number, question: Uint8Array): Uint8Array {
-    const { body } = fromBinary(PartitionQuerySchema, question);
-    if (body.case === undefined) throw new Error("no question");
-    const { app } = body.value;
-    const own = () =>
-      [...this.#known.values()].filter(
-        (route) => route.app === app && partitionOf(app, route.device, PARTITIONS) === partition,
-      );
-    const online = () => own().filter((route) => route.online);
-    const answer = create(PartitionAnswerSchema);
-    switch (body.case) {
-      case "devices":
-        answer.routes = body.value.devices.slice(0, this.maxAnswers).map((device) => {
-          const route = this.#known.get(keyOf({ app, device }));
-          return route === undefined ? "" : JSON.stringify(route);
-        });
-        break;
-      case "users":
-        answer.users = body.value.users.slice(0, this.maxAnswers).map((user) => ({
-          $typeName: "holdfast.cluster.v1.UserRoutes",
-          routes: own()
-            .filter((route) => route.user === user)
-            .map((route) => JSON.stringify(route)),
-        }));
-        break;
-      case "rooms":
-        answer.roomCounts = body.value.rooms.map(
-          (room) => online().filter((route) => route.rooms.includes(room)).length,
-        );
-        break;
-      case "members": {
-        const { room, after, limit } = body.value;
-        answer.members = online()
-          .filter((route) => route.rooms.includes(room) && route.device > after)
-          .sort((a, b) => (a.device < b.device ? -1 : 1))
-          .slice(0, limit)
-          .map(({ device, user }) => ({ $typeName: "holdfast.cluster.v1.Member", device, user }));
-        break;
-      }
-      case "nodes":
-        for (const { node } of online()) {
-          answer.nodeConnections[node] = (answer.nodeConnections[node] ?? 0) + 1;
-        }
-        break;
+  #know(route: Route): void {
+    this.#known.set(keyOf(route), route);
+    this.#tables = undefined;
+  }
+
+  #answer(projector: string, question: Uint8Array): Uint8Array {
+    const query = fromBinary(PartitionQuerySchema, question);
+    const own = query.partitions.filter((partition) => this.#owners[partition] === projector);
+    const tables = new Map<number, RouteTable>();
+    for (const partition of own) {
+      if (!this.behind.has(partition)) tables.set(partition, this.#table(partition));
     }
+    const { answerBytes } = this;
+    const answer = answerQuery(query, { tables, partitions: PARTITIONS, answerBytes });
+    answer.unavailable = own.filter((partition) => this.behind.has(partition));
+    answer.notMine = query.partitions.filter((partition) => !own.includes(partition));
     return toBinary(PartitionAnswerSchema, answer);
+  }
+
+  #table(partition: number): RouteTable {
+    this.#tables ??= Array.from({ length: PARTITIONS }, (_, p) => {
+      const own = [...this.#known.values()].filter(
+        ({ app, device }) =>
+          partitionOf(app, device, PARTITIONS) === p && !this.forgotten.has(device),
+      );
+      return RouteTable.restore({ sequence: 0, numbers: {}, dead: {} }, own);
+    });
+    const table = this.#tables[partition];
+    if (table === undefined) throw new Error(`there is no partition ${partition}`);
+    return table;
   }
 }
 

@@ -1,13 +1,18 @@
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { outgoing } from "../../internal/push/message.ts";
+import { MustArrive } from "../../internal/push/must-arrive.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import {
   MessageDelivery_StateSchema,
   MessageDelivery_State as State,
 } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
-import { Delivery, StatusSchema } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { Delivery, MessageSchema, StatusSchema } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { DUPLICATE_WINDOW_MS } from "../../streams/layout.ts";
 import type { ReceiptStep } from "../../streams/records.ts";
-import { APP, type MemoryGround } from "./fake-cluster.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+import { APP, FakeLogAppender, FakeReceipts, type MemoryGround } from "./fake-cluster.ts";
 import { type Served, serve } from "./served.ts";
 
 let at: Served;
@@ -72,6 +77,16 @@ describe("a message that must arrive", () => {
     const [day, week] = ground.logAppender.accepted.map(({ record }) => Number(record.expiresAtMs));
     const hours = ((week ?? 0) - (day ?? 0)) / 3_600_000;
     expect(Math.round(hours)).toBe(6 * 24);
+  });
+
+  test("is refused while there is no room to keep it, and accepted again when there is", async () => {
+    ground.lacking = "the log is full";
+    expect(await push(["d1"])).toEqual([
+      ["d1", "REFUSED", "unavailable: there is no room for more, the log is full"],
+    ]);
+    expect(ground.logAppender.accepted).toEqual([]);
+    ground.lacking = undefined;
+    expect(await push(["d1"])).toEqual([["d1", "ACCEPTED", ""]]);
   });
 
   test("is a duplicate under an id that was accepted for the device before", async () => {
@@ -216,4 +231,33 @@ describe("GetMessage", () => {
     expect(error.code).toBe(Code.NotFound);
     expect(error.message).toContain("message_id");
   });
+});
+
+test("what the log has not confirmed in a while is not sent any more, before the log would take it twice", () => {
+  const clock = new VirtualClock();
+  const appender = new FakeLogAppender();
+  appender.storing = false;
+  const mustArrive = new MustArrive({
+    appender,
+    receipts: new FakeReceipts(),
+    mailboxes: { isFull: () => false },
+    headroom: { lacking: () => undefined },
+    partitions: 4,
+    clock,
+  });
+  const send = (messageId: string) => {
+    const content = create(MessageSchema, { messageId, business: "chat" });
+    const to = [{ device: "d1", user: "" }];
+    mustArrive.accept(APP, to, outgoing(content, undefined, clock.now()), 1_000);
+  };
+  send("m1");
+  clock.advance(1_000);
+  send("m2");
+  expect(new Set(appender.owners).size).toBe(1);
+  expect(appender.forgotten).toEqual([]);
+  clock.advance(DUPLICATE_WINDOW_MS / 2);
+  send("m3");
+  expect(new Set(appender.owners).size).toBe(2);
+  clock.advance(DUPLICATE_WINDOW_MS / 2 - 2_000);
+  expect(appender.forgotten).toEqual([appender.owners[0]]);
 });

@@ -1,7 +1,7 @@
 /** Callers that have the .proto files or plain HTTP, and nothing of ours. */
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { grpcPush } from "../support/grpc-client.ts";
+import { grpcClient, grpcPush } from "../support/grpc-client.ts";
 import { APP, type FakeNode } from "./fake-cluster.ts";
 import { API_KEY, type Served, serve } from "./served.ts";
 
@@ -77,4 +77,29 @@ test("gRPC-Web, as a browser sends it, pushes to a device", async () => {
   expect(answer.headers.get("content-type")).toBe("application/grpc-web+proto");
   expect(body.toLowerCase()).toMatch(/grpc-status: ?0/);
   expect(node.delivered).toHaveLength(1);
+});
+
+test("gRPC's health check says whether NATS is there, for each service and without a key", async () => {
+  const file = "grpc/health/v1/health.proto";
+  using health = grpcClient(file, "grpc.health.v1.Health", served.server.address);
+  const services = [
+    "",
+    "holdfast.push.v1.PushService",
+    "holdfast.directory.v1.DirectoryService",
+    "holdfast.business.v1.BusinessRegistryService",
+  ];
+  const statuses = () => Promise.all(services.map((service) => health.call("Check", { service })));
+  expect(await statuses()).toEqual(services.map(() => ({ status: "SERVING" })));
+  served.cluster.ground.link.connected = false;
+  expect(await statuses()).toEqual(services.map(() => ({ status: "NOT_SERVING" })));
+});
+
+test("JSON that is not UTF-8 is refused by every service", async () => {
+  const method = "holdfast.directory.v1.DirectoryService/GetDevices";
+  const answer = await fetch(`${served.server.url}/${method}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${API_KEY}` },
+    body: Buffer.from(JSON.stringify({ app: APP, devices: ["d\xff"] }), "latin1"),
+  });
+  expect([answer.status, await answer.json()]).toMatchObject([400, { code: "invalid_argument" }]);
 });

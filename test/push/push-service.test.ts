@@ -5,7 +5,7 @@ import { Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { nodePushSubject } from "../../streams/subjects.ts";
 import { eventually } from "../support/eventually.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
-import { APP } from "./fake-cluster.ts";
+import { APP, PARTITIONS } from "./fake-cluster.ts";
 import { type Served, serve, transportTo } from "./served.ts";
 
 let served: Served;
@@ -92,8 +92,60 @@ describe("a push to devices", () => {
     const node = cluster.node("a-1");
     const devices = Array.from({ length: 20 }, (_, i) => `d${i}`);
     for (const device of devices) cluster.login(device, node);
-    cluster.maxAnswers = 2;
+    cluster.answerBytes = 1_000;
     expect(new Set(await statuses(...devices))).toEqual(new Set([Status.SENT]));
+    expect(cluster.questions).toBeGreaterThan(4);
+  });
+
+  test("asks a projector once for all its partitions, and another one only for its own", async () => {
+    const node = cluster.node("a-1");
+    const devices = Array.from({ length: 20 }, (_, i) => `d${i}`);
+    for (const device of devices) cluster.login(device, node);
+    await statuses(...devices);
+    expect(cluster.questions).toBe(1);
+    cluster.moves(2, "p2");
+    cluster.ground.leases.owners[2] = "p2";
+    for (const device of devices) cluster.login(device, node);
+    const { results } = await client.pushToUsers({
+      app: APP,
+      users: ["nobody"],
+      message: text("hi"),
+    });
+    expect(results).toMatchObject([{ status: Status.UNKNOWN }]);
+    expect(cluster.questions).toBe(3);
+  });
+
+  test("follows a partition to its new owner, of which it has not heard yet", async () => {
+    const node = cluster.node("a-1");
+    const devices = Array.from({ length: 20 }, (_, i) => `d${i}`);
+    for (const device of devices) cluster.login(device, node);
+    cluster.moves(2, "p2");
+    setTimeout(() => {
+      cluster.ground.leases.owners[2] = "p2";
+    }, 60);
+    expect(new Set(await statuses(...devices))).toEqual(new Set([Status.SENT]));
+  });
+
+  test("is not told that a device is offline by a bucket whose owner is behind, or dead", async () => {
+    const node = cluster.node("a-1");
+    const devices = Array.from({ length: 8 }, (_, i) => `d${i}`);
+    for (const device of devices) {
+      await cluster.inBuckets({ ...cluster.login(device, node), online: false });
+    }
+    await cluster.inBuckets(cluster.login("there", node));
+    for (let partition = 0; partition < PARTITIONS; partition++) cluster.behind.add(partition);
+    const expected = [...devices.map(() => Status.REFUSED), Status.SENT];
+    expect(await statuses(...devices, "there")).toEqual(expected);
+    cluster.behind.clear();
+    cluster.projectorDies("p1");
+    expect(await statuses(...devices)).toEqual(devices.map(() => Status.REFUSED));
+  });
+
+  test("tells a device that left long ago from one that was never seen", async () => {
+    const node = cluster.node("a-1");
+    await cluster.inBuckets(cluster.logout(cluster.login("gone", node), node));
+    cluster.forgotten.add("gone");
+    expect(await statuses("gone", "never")).toEqual([Status.OFFLINE, Status.UNKNOWN]);
   });
 
   test("remembers where a device is", async () => {
@@ -196,6 +248,16 @@ describe("a push to users", () => {
       { target: "ann", status: Status.SENT, devices: 2 },
     ]);
     expect([...a.texts(), ...b.texts()]).toEqual(["hi", "hi"]);
+  });
+
+  test("tells a user whose devices all left long ago from one that was never seen", async () => {
+    const node = cluster.node("a-1");
+    await cluster.inBuckets(cluster.logout(cluster.login("old", node, { user: "ann" }), node));
+    cluster.forgotten.add("old");
+    expect(await toUsers("ann", "nobody")).toMatchObject([
+      { status: Status.OFFLINE, devices: 0 },
+      { status: Status.UNKNOWN, devices: 0 },
+    ]);
   });
 
   test("goes by the buckets where an owner is away, and not to a device that changed hands", async () => {

@@ -29,6 +29,10 @@ export interface Served extends Port {
 export const keyScope = { now: WHOLE_SCOPE };
 
 const apps = {
+  recognize(bearer: string | undefined) {
+    if (bearer !== API_KEY)
+      throw new HoldfastError("unauthenticated", "app and API key do not go together");
+  },
   authorize(app: string, bearer: string | undefined): ApiKey {
     if (app !== APP || bearer !== API_KEY) {
       throw new HoldfastError("unauthenticated", "app and API key do not go together");
@@ -54,6 +58,7 @@ export async function servePush(
     log: quietLogger,
     ready: push.ready,
     routes: push.routes,
+    doorkeeper: push.doorkeeper,
   });
   const transport = transportTo(server.url);
   return {

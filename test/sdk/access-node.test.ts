@@ -20,6 +20,7 @@ import { startNode, type TestNode } from "../access/node.ts";
 import { drain, kick, setRooms } from "../access/orders.ts";
 import { register } from "../access/uplink/businesses.ts";
 import { eventually } from "../support/eventually.ts";
+import { patient } from "../support/patience.ts";
 
 const LOBBY = { kind: "room", app: "shop", id: "lobby" } as const;
 
@@ -29,6 +30,8 @@ describe.each([
   ["TCP", { transports: [tcp] }],
 ])("over %s", (_name, how) => {
   let at: TestNode;
+  /** The node's. */
+  let random: () => number;
   let started: TestNode[];
   /** Those that Admit names. */
   let live: TestNode[];
@@ -38,7 +41,8 @@ describe.each([
   let links: Link[];
 
   beforeEach(async () => {
-    at = await startNode();
+    random = Math.random;
+    at = await startNode({ random: () => random() });
     for (const business of ["chat", "closed", "none"]) await register(at, business, {});
     await register(at, "log", { mode: "stream" });
     started = [at];
@@ -156,7 +160,9 @@ describe.each([
     other.log.incarnation = "other-1";
     started.push(other);
     live = [other];
-    at.log.events.order(drain(200));
+    // The client has all of the time that there is; it leaves in the first half.
+    random = () => 1;
+    at.log.events.order(drain(patient(1_000)));
     await eventually("moved", () => {
       return client.status.state === "online" && client.status.node === "other-1";
     });

@@ -69,6 +69,32 @@ describe("connecting", () => {
     expect(waits).toContain("Admit: starting");
   });
 
+  test("a device that is given a turn waits for it", async () => {
+    const { client, control, node, statuses } = await start();
+    await online(client);
+    control.afterMs = 300;
+    node.connections[0]?.close(4100);
+    await node.connection(2);
+    const waits = statuses.flatMap((status) =>
+      status.state === "waiting" ? [status.delayMs] : [],
+    );
+    expect(waits).toContain(300);
+    expect(control.requests).toHaveLength(2);
+  });
+
+  test("a gateway that says when to ask again is not asked before", async () => {
+    const { client, control, node, statuses } = await start();
+    await online(client);
+    const body = { code: "unavailable", message: "busy" };
+    control.failures.push({ status: 503, body, headers: { "retry-after": "1" } });
+    node.connections[0]?.close(4100);
+    await node.connection(2);
+    const waits = statuses.flatMap((status) =>
+      status.state === "waiting" ? [status.delayMs] : [],
+    );
+    expect(Math.max(...waits)).toBeGreaterThanOrEqual(1_000);
+  });
+
   test("a device that is refused for good is told why and not asked again", async () => {
     const { client, control, node } = await start();
     await online(client);

@@ -18,6 +18,7 @@ const ADMISSION = {
     { url: "ws://a", weight: 2 },
     { url: "ws://b", weight: 1 },
   ],
+  afterMs: 0,
 };
 const SESSION: Session = {
   connectionId: "n-1.1",
@@ -79,17 +80,49 @@ describe("the way to online", () => {
     expect(run(IDLE, ...TO_ONLINE)).toMatchObject({ name: "online", session: SESSION });
   });
 
-  test("takes the next access point when one cannot be reached, and a new admission after the last", () => {
+  test("waits a random time after the first failure already, asks Admit again, and takes another access point", () => {
     const second = run(IDLE, ...TO_CONNECTING, { type: "ended", end: end(1006) });
-    expect(second).toMatchObject({ name: "connecting", url: "ws://b" });
-    const third = run(second, { type: "ended", end: end(1006) });
-    expect(third).toMatchObject({
-      name: "waiting",
-      admission: undefined,
-      attempt: 1,
-      delayMs: 500,
-    });
-    expect(run(third, { type: "due" }).name).toBe("admitting");
+    expect(second).toMatchObject({ name: "waiting", admission: undefined, attempt: 1 });
+    expect(second).toMatchObject({ delayMs: 500, told: false });
+    const admitting = run(second, { type: "due" });
+    expect(admitting.name).toBe("admitting");
+    const third = run(admitting, { type: "admitted", admission: ADMISSION });
+    expect(third).toMatchObject({ name: "connecting", url: "ws://b" });
+    const again = run(
+      third,
+      { type: "ended", end: end(1006) },
+      { type: "due" },
+      { type: "admitted", admission: ADMISSION },
+    );
+    expect(again).toMatchObject({ name: "connecting", url: "ws://a", attempt: 2 });
+  });
+
+  test("goes by the former admission while Admit cannot be asked", () => {
+    const error = new HoldfastSdkError("admission", "down");
+    const waiting = run(
+      IDLE,
+      ...TO_CONNECTING,
+      { type: "ended", end: end(1006) },
+      { type: "due" },
+      { type: "admission-failed", error },
+    );
+    expect(run(waiting, { type: "due" })).toMatchObject({ name: "connecting", url: "ws://b" });
+    rules = { ...rules, nowMs: ADMISSION.expiresAtMs };
+    expect(run(waiting, { type: "due" }).name).toBe("admitting");
+  });
+
+  test("waits for its turn when Admit gives it one, and that is no failure", () => {
+    const admission = { ...ADMISSION, afterMs: 7_000 };
+    const waiting = run(IDLE, { type: "start" }, { type: "admitted", admission });
+    expect(waiting).toMatchObject({ name: "waiting", delayMs: 7_000, told: true, attempt: 0 });
+    expect(run(waiting, { type: "network-back" })).toBe(waiting);
+    expect(run(waiting, { type: "due" })).toMatchObject({ name: "connecting", url: "ws://a" });
+  });
+
+  test("waits as long as Admit asks for when it refuses", () => {
+    const error = new HoldfastSdkError("admission", "busy", { retryAfterMs: 5_000 });
+    const waiting = run(IDLE, { type: "start" }, { type: "admission-failed", error });
+    expect(waiting).toMatchObject({ name: "waiting", delayMs: 5_500, told: true });
   });
 
   test("waits longer with every failure", () => {
@@ -105,9 +138,20 @@ describe("the way to online", () => {
     ]);
   });
 
-  test("goes on at once when the network is back", () => {
+  test("goes on soon when the network is back, but not at once with everybody else's", () => {
+    const patient = { ...rules, backoff: { baseMs: 60_000, capMs: 60_000 } };
+    rules = patient;
     const waiting = run(IDLE, ...TO_ONLINE, { type: "ended", end: end(1006) });
-    expect(run(waiting, { type: "network-back" }).name).toBe("connecting");
+    expect(waiting).toMatchObject({ name: "waiting", delayMs: 30_000 });
+    const back = run(waiting, { type: "network-back" });
+    expect(back).toMatchObject({ name: "waiting", delayMs: 500 });
+    expect(run(back, { type: "due" }).name).toBe("connecting");
+  });
+
+  test("does not cut a wait short that the gateway asked for, when the network is back", () => {
+    const advised = { type: "ended", end: end(4004, { afterMs: 20_000 }) } as const;
+    const waiting = run(IDLE, ...TO_ONLINE, advised);
+    expect(run(waiting, { type: "network-back" })).toBe(waiting);
   });
 
   test("ends when the app or the device is refused for good", () => {
@@ -131,7 +175,6 @@ describe("when an online connection ends", () => {
     expect(run(waiting, { type: "due" })).toMatchObject({
       name: "connecting",
       url: "ws://x",
-      others: ["ws://a", "ws://b"],
     });
   });
 

@@ -275,14 +275,22 @@ async function startTcp(make: MakeNode): Promise<FakeNode> {
   return node;
 }
 
+interface Answer {
+  status: number;
+  body: unknown;
+  headers?: Record<string, string>;
+}
+
 /** Admit over HTTP, the endpoints being whichever nodes it is given. */
 export class FakeControl {
   /** The requests, as JSON. */
   readonly requests: unknown[] = [];
   nodes: readonly { url: string }[];
   tokenSeconds = 600;
+  /** The turn that devices are given. */
+  afterMs = 0;
   /** Answers instead of the usual, in order. */
-  readonly failures: { status: number; body: unknown }[] = [];
+  readonly failures: Answer[] = [];
   readonly url: string;
   readonly #server: Server;
 
@@ -296,14 +304,16 @@ export class FakeControl {
     const server = createHttpServer(async (request, response) => {
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk);
-      const { status, body } = control.#admit(Buffer.concat(chunks).toString());
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+      const { status, body, headers } = control.#admit(Buffer.concat(chunks).toString());
+      response
+        .writeHead(status, { "content-type": "application/json", ...headers })
+        .end(JSON.stringify(body));
     });
     const control = new FakeControl(server, await listen(server), nodes);
     return control;
   }
 
-  #admit(body: string): { status: number; body: unknown } {
+  #admit(body: string): Answer {
     this.requests.push(JSON.parse(body));
     const failure = this.failures.shift();
     if (failure !== undefined) return failure;
@@ -317,6 +327,7 @@ export class FakeControl {
           protocol: url.startsWith("ws") ? "websocket" : "tcp",
           weight: 100,
         })),
+        ...(this.afterMs > 0 && { afterMs: this.afterMs }),
       },
     };
   }

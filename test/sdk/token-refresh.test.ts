@@ -15,6 +15,7 @@ function start(lifetimeMs: number, failures = 0) {
     token,
     expiresAtMs: surroundings.now() + lifetimeMs,
     endpoints: [],
+    afterMs: 0,
   });
   const startedMs = surroundings.now();
   stop = keepTokenFresh({

@@ -8,6 +8,7 @@ export interface StoredRecord {
   partition: number;
   subject: string;
   data: Uint8Array;
+  storedAtMs: number;
 }
 
 export interface Subscriber {
@@ -48,6 +49,8 @@ const DUPLICATE_WINDOW_MS = 120_000;
 
 /** Looks at every write. */
 export interface WriteObserver {
+  /** The broker has lost what was written after this. */
+  reverted(bucket: BucketName, key: string, entry: Entry | undefined): void;
   refused(bucket: BucketName, key: string, writer: string): void;
   written(bucket: BucketName, entry: Entry, writer: string, note: number): void;
 }
@@ -59,6 +62,8 @@ export class Broker {
   /** By partition. All of them are in one stream, so their sequences have gaps. */
   readonly partitions: StoredRecord[][];
   up = true;
+  /** No stream and no bucket has a leader. */
+  electing = false;
   /** The share of plain messages that get lost. */
   loss = 0;
   /** The share of messages to streams that are not taken. */
@@ -72,12 +77,15 @@ export class Broker {
   /** When each message id was stored, and as what. */
   readonly #messageIds = new Map<string, { at: number; sequence: number }>();
   readonly #buckets = new Map<BucketName, Map<string, Entry>>();
+  /** The newest revision of each bucket. */
+  readonly #revisions = new Map<BucketName, number>();
+  /** What each write of a bucket has replaced, for when its tail gets lost. */
+  readonly #replaced = new Map<BucketName, { key: string; entry: Entry | undefined }[]>();
   #sequence = 0;
   /** Of the streams besides the log. */
   #otherSequence = 0;
   /** The newest record that was cut off the log. */
   #cutAt = 0;
-  #revision = 0;
   #subscribers: Subscriber[] = [];
   #readers: Reader[] = [];
   #watchers: Watcher[] = [];
@@ -87,11 +95,16 @@ export class Broker {
     this.partitions = Array.from({ length: partitions }, () => []);
   }
 
+  /** The newest sequence that the log has given. */
+  get end(): number {
+    return this.#sequence;
+  }
+
   append(subject: string, data: Uint8Array): number {
     this.#sequence += 1;
     const sequence = this.#sequence;
     const partition = Number(subject.split(".")[2]);
-    const record = { sequence, partition, subject, data };
+    const record = { sequence, partition, subject, data, storedAtMs: this.world.now };
     this.partitions[partition]!.push(record);
     this.#bySubject.set(subject, sequence);
     this.appended(record);
@@ -101,14 +114,22 @@ export class Broker {
     return sequence;
   }
 
+  get #rejects(): boolean {
+    return this.electing || this.world.chance(this.rejects);
+  }
+
   appendUnlessRejected(subject: string, data: Uint8Array): StoreOutcome {
-    if (this.world.chance(this.rejects)) return { kind: "rejected" };
+    if (this.#rejects) return { kind: "rejected" };
     return { kind: "stored", sequence: this.append(subject, data), duplicate: false };
   }
 
-  /** Only as the first record of its subject; whose it is, is known for good. */
+  /**
+   * Only as the first record of its subject; whose it is, is known for good. Who listens on the
+   * subject hears of it in any case, as of every message.
+   */
   appendFirst(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
-    if (this.world.chance(this.rejects)) return { kind: "rejected" };
+    this.#pass(subject, data, { replyTo: undefined, noResponders: false });
+    if (this.#rejects) return { kind: "rejected" };
     const known = this.#messageIds.get(messageId);
     if (known !== undefined) return { kind: "stored", sequence: known.sequence, duplicate: true };
     if (this.#bySubject.has(subject)) return { kind: "conflict" };
@@ -117,8 +138,15 @@ export class Broker {
     return { kind: "stored", sequence, duplicate: false };
   }
 
+  /** Whether the log has a record on a subject like this. */
+  hasStored(filter: string): boolean {
+    const tokens = filter.split(".");
+    return [...this.#bySubject.keys()].some((subject) => matches(tokens, subject));
+  }
+
   /** Into a stream besides the log, unless it has a message of this id. */
   store(subject: string, data: Uint8Array, messageId: string): StoreOutcome {
+    if (this.#rejects) return { kind: "rejected" };
     const { now } = this.world;
     const known = this.#messageIds.get(messageId);
     if (known !== undefined && now - known.at < DUPLICATE_WINDOW_MS) {
@@ -189,6 +217,18 @@ export class Broker {
     }
   }
 
+  /** As when the broker had not synced its newest writes: they are gone, and revisions begin from before. */
+  loseTail(name: BucketName, writes: number): void {
+    const bucket = this.bucket(name);
+    const replaced = this.#replaced.get(name) ?? [];
+    for (const { key, entry } of replaced.splice(-writes).reverse()) {
+      this.#revisions.set(name, (this.#revisions.get(name) ?? 1) - 1);
+      if (entry === undefined) bucket.delete(key);
+      else bucket.set(key, entry);
+      for (const observer of this.observers) observer.reverted(name, key, entry);
+    }
+  }
+
   watch(watcher: Watcher): void {
     this.#watchers.push(watcher);
     for (const entry of this.bucket(watcher.bucket).values()) {
@@ -256,8 +296,12 @@ export class Broker {
     value: Uint8Array | undefined,
     { writer, note }: { writer: string; note: number },
   ): Entry {
-    this.#revision += 1;
-    const entry = { key, value, revision: this.#revision };
+    const revision = (this.#revisions.get(name) ?? 0) + 1;
+    this.#revisions.set(name, revision);
+    const entry = { key, value, revision };
+    const replaced = this.#replaced.get(name) ?? [];
+    replaced.push({ key, entry: this.bucket(name).get(key) });
+    this.#replaced.set(name, replaced);
     this.bucket(name).set(key, entry);
     for (const observer of this.observers) observer.written(name, entry, writer, note);
     for (const watcher of this.#watchers) {

@@ -7,7 +7,9 @@ import type {
   LogHandler,
   LogReader,
   Messages,
+  NodeDeaths,
   PutOutcome,
+  Reading,
   Received,
   Stored,
   Subscription,
@@ -20,6 +22,7 @@ import {
 } from "../../internal/bus/publish-window.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { BucketName } from "../../streams/layout.ts";
+import { nodeDownFilter } from "../../streams/subjects.ts";
 import {
   type Broker,
   matches,
@@ -28,7 +31,7 @@ import {
   type Subscriber,
   type Watcher,
 } from "./broker.ts";
-import type { SimConnection } from "./connection.ts";
+import { PATIENCE_MS, type SimConnection } from "./connection.ts";
 
 const LIMITS: WindowLimits = {
   maxInFlight: 64,
@@ -41,6 +44,9 @@ const PATIENCE_TICKS = 5;
 const RETRY_MS = 100;
 
 interface Appended {
+  readonly owner: object | undefined;
+  /** When it was appended, by the world's time. */
+  readonly at: number;
   readonly size: number;
   /** What happens at the broker, and what is called with that when the answer has come. */
   store(broker: Broker): StoreOutcome;
@@ -81,6 +87,11 @@ export class SimAppender implements Appender {
     return this.#window.backlog;
   }
 
+  get oldestAgeMs(): number {
+    const { oldest } = this.#window;
+    return oldest === undefined ? 0 : this.#connection.process.world.now - oldest.at;
+  }
+
   /** With a Nats-Msg-Id it goes into a stream besides the log. */
   append(subject: string, payload: Uint8Array, stored?: Stored, options?: AppendOptions): void {
     const messageId = options?.headers?.["Nats-Msg-Id"];
@@ -93,6 +104,7 @@ export class SimAppender implements Appender {
       (outcome) => {
         if (outcome.kind === "stored") stored?.(outcome.sequence, outcome.duplicate);
       },
+      options?.owner,
     );
   }
 
@@ -118,8 +130,14 @@ export class SimAppender implements Appender {
     this.#window.discard();
   }
 
-  #add(size: number, store: Appended["store"], settled: Appended["settled"]): void {
-    this.#window.add({ size, store, settled, outcome: undefined });
+  forget(owner: object): void {
+    this.#window.forget((message) => message.owner === owner);
+    this.#goOn();
+  }
+
+  #add(size: number, store: Appended["store"], settled: Appended["settled"], owner?: object): void {
+    const at = this.#connection.process.world.now;
+    this.#window.add({ owner, at, size, store, settled, outcome: undefined });
     this.#goOn();
   }
 
@@ -161,17 +179,20 @@ export class SimLogReader implements LogReader {
     this.#connection = connection;
   }
 
-  read(partition: number, after: number, handler: LogHandler): Subscription {
+  read(partition: number, after: number, handler: LogHandler): Reading {
     const connection = this.#connection;
     let position = after;
     let stopped = false;
+    let paused = false;
+    const waiting: [number, Uint8Array, number][] = [];
     const reader: Reader = {
       connection,
       partition,
-      receive({ sequence, data }) {
+      receive({ sequence, data, storedAtMs }) {
         if (stopped || sequence <= position) return;
         position = sequence;
-        handler.record(sequence, data);
+        if (paused) waiting.push([sequence, data, storedAtMs]);
+        else handler.record(sequence, data, storedAtMs);
       },
       lost() {
         if (stopped) return;
@@ -185,6 +206,17 @@ export class SimLogReader implements LogReader {
       }),
     );
     return {
+      pause() {
+        paused = true;
+      },
+      resume() {
+        paused = false;
+        while (!paused && !stopped) {
+          const next = waiting.shift();
+          if (next === undefined) return;
+          handler.record(...next);
+        }
+      },
       stop() {
         stopped = true;
         opening.stop();
@@ -193,9 +225,30 @@ export class SimLogReader implements LogReader {
     };
   }
 
+  holds(partition: number, sequence: number, storedAtMs: number): Promise<boolean> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => {
+      const found = broker.partitions[partition]!.find((record) => record.sequence === sequence);
+      return found === undefined ? sequence <= broker.end : found.storedAtMs === storedAtMs;
+    });
+  }
+
   lastSequence(partition: number): Promise<number> {
     const { broker } = this.#connection;
     return this.#connection.ask(() => broker.partitions[partition]!.at(-1)?.sequence ?? 0);
+  }
+}
+
+export class SimNodeDeaths implements NodeDeaths {
+  readonly #connection: SimConnection;
+
+  constructor(connection: SimConnection) {
+    this.#connection = connection;
+  }
+
+  isDead(incarnation: string): Promise<boolean> {
+    const { broker } = this.#connection;
+    return this.#connection.ask(() => broker.hasStored(nodeDownFilter(incarnation)));
   }
 }
 
@@ -204,7 +257,6 @@ export class SimBucket implements Bucket {
   readonly #name: BucketName;
   /** Noted with every write when it is sent, for the observer. */
   readonly #note: (key: string) => number;
-  readonly #writing = new Set<string>();
 
   constructor(connection: SimConnection, name: BucketName, note: (key: string) => number) {
     this.#connection = connection;
@@ -216,15 +268,19 @@ export class SimBucket implements Bucket {
     return this.#connection.ask(() => this.#entries.get(key));
   }
 
+  latest(key: string): Promise<Entry | undefined> {
+    return this.get(key);
+  }
+
   getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
     return this.#connection.ask(() => keys.map((key) => this.#entries.get(key)));
   }
 
   /** In two steps, since a real listing is no snapshot either. */
-  async *list(filter: string): AsyncIterable<Entry> {
-    const tokens = filter.split(".");
+  async *list(filter: string | readonly string[]): AsyncIterable<Entry> {
+    const filters = [filter].flat().map((one) => one.split("."));
     const keys = await this.#connection.ask(() =>
-      [...this.#entries.keys()].filter((key) => matches(tokens, key)),
+      [...this.#entries.keys()].filter((key) => filters.some((tokens) => matches(tokens, key))),
     );
     const half = keys.length >> 1;
     for (const some of [keys.slice(0, half), keys.slice(half)]) {
@@ -286,11 +342,12 @@ export class SimBucket implements Bucket {
     done: (outcome: PutOutcome) => void,
   ): void {
     const connection = this.#connection;
-    if (this.#writing.has(key)) throw new Error(`two writes of ${this.#name} ${key} at once`);
-    this.#writing.add(key);
+    let over = false;
     const by = { writer: connection.process.name, note: this.#note(key) };
     const settle = (outcome: PutOutcome) => {
-      if (!this.#writing.delete(key)) return;
+      if (over) return;
+      over = true;
+      patience.cancel();
       lost.stop();
       connection.process.world.settles();
       done(outcome);
@@ -298,11 +355,11 @@ export class SimBucket implements Bucket {
     const lost = connection.watch((connected) => {
       if (!connected) settle({ kind: "unknown" });
     });
-    if (!connection.connected) {
-      connection.process.clock.after(5, () => settle({ kind: "unknown" }));
-      return;
-    }
+    const patienceMs = connection.connected ? PATIENCE_MS : 5;
+    const patience = connection.process.clock.after(patienceMs, () => settle({ kind: "unknown" }));
+    if (!connection.connected) return;
     connection.send(() => {
+      if (connection.broker.electing) return;
       const outcome = connection.broker.put(this.#name, key, value, expected, by);
       connection.deliver(() => settle(outcome));
     });
@@ -311,6 +368,7 @@ export class SimBucket implements Bucket {
 
 export class SimMessages implements Messages {
   readonly #connection: SimConnection;
+  #requests = 0;
 
   constructor(connection: SimConnection) {
     this.#connection = connection;
@@ -349,7 +407,26 @@ export class SimMessages implements Messages {
     };
   }
 
-  request(subject: string): Promise<Uint8Array> {
-    return Promise.reject(new HoldfastError("unsupported", `nothing asks ${subject} here`));
+  request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const { process } = this.#connection;
+    const inbox = `_INBOX.${process.name}.${this.#requests++}`;
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        subscription.stop();
+        deadline.cancel();
+        process.world.settles();
+        settle();
+      };
+      const deadline = process.clock.after(timeoutMs, () =>
+        end(() => reject(new HoldfastError("timeout", `no answer on ${subject}`))),
+      );
+      const subscription = this.subscribe(inbox, ({ data, noResponders }) =>
+        end(() => {
+          if (!noResponders) resolve(data);
+          else reject(new HoldfastError("unavailable", `nobody listens on ${subject}`));
+        }),
+      );
+      this.publish(subject, payload, inbox);
+    });
   }
 }

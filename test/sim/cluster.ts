@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Record as LogRecord, RecordSchema } from "../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { decodeJson, type StateEvent } from "../../streams/records.ts";
+import { SimAsker } from "./asker.ts";
 import { Broker } from "./broker.ts";
 import { FencingCheck } from "./fencing-check.ts";
 import { SimNode, SimSession } from "./node.ts";
@@ -27,6 +28,7 @@ export class Cluster {
   readonly fencing: FencingCheck;
   readonly routes: RouteCheck;
   readonly state: StateCheck;
+  readonly asker: SimAsker;
   readonly nodes: SimNode[] = [];
   readonly projectors: SimProjector[] = [];
   readonly devices: SimDevice[] = [];
@@ -35,6 +37,8 @@ export class Cluster {
   readonly history: string[] = [];
   /** The log was cut; the checkpoint, which would tell which records were there, was deleted. */
   readonly lost = { log: false, checkpoint: false };
+  /** All projectors are away until then, and nothing is healed before. */
+  awayUntil = 0;
   readonly #dead = new Set<string>();
   #sessions = 0;
   #processes = 0;
@@ -53,7 +57,11 @@ export class Cluster {
     this.state = new StateCheck((text) => this.violate(text));
     this.broker.stored = (_, data) => this.state.told(decodeJson<StateEvent>(data));
     this.broker.observers.push(this.fencing, this.routes);
-    this.broker.appended = ({ data }) => this.#appended(fromBinary(RecordSchema, data));
+    this.asker = new SimAsker(this.broker, this.partitions, (text) => this.violate(text));
+    this.broker.appended = (record) => {
+      this.asker.stored(record);
+      this.#appended(fromBinary(RecordSchema, record.data));
+    };
     const nodes = 2 + Math.floor(world.random() * 2);
     const projectors = 1 + Math.floor(world.random() * 3);
     const devices = 3 + Math.floor(world.random() * 5);
@@ -84,7 +92,8 @@ export class Cluster {
 
   startProjector(slot: string): void {
     this.#processes += 1;
-    const name = `${slot}_${this.#processes}`;
+    // Like the real ones: a name that stays over restarts, and what does not.
+    const name = `${slot}-${this.#processes}`;
     this.note(`projector ${name} starts`);
     this.projectors.push(
       new SimProjector(
@@ -128,6 +137,11 @@ export class Cluster {
         session.node.process.receive(() => session.node.close(session, "idle")),
       );
     }
+  }
+
+  /** Somebody wants to know where a device is. */
+  ask(device = this.world.pick(this.devices)): void {
+    if (device !== undefined) void this.asker.ask(device.name, () => this.state.strict);
   }
 
   connect(device: SimDevice): void {

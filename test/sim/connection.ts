@@ -3,6 +3,9 @@ import { HoldfastError } from "../../internal/status/errors.ts";
 import type { Broker } from "./broker.ts";
 import type { SimProcess } from "./process.ts";
 
+/** How long an answer is waited for. */
+export const PATIENCE_MS = 5_000;
+
 /**
  * A process' connection to the broker: ordered in both directions, with delays, and lost at times.
  * What was under way when it broke is gone.
@@ -69,23 +72,30 @@ export class SimConnection implements Link {
     });
   }
 
-  /** A question to the broker. Rejects when the connection breaks before the answer. */
+  /** A question to the broker. Rejects when the connection breaks before the answer, or there is none. */
   ask<T>(answer: () => T): Promise<T> {
-    const { world } = this.process;
+    const { world, clock } = this.process;
     return new Promise((resolve, reject) => {
       const fail = (why: HoldfastError) => {
+        this.#waiting.delete(fail);
+        patience.cancel();
         world.settles();
         reject(why);
       };
+      const patience = clock.after(PATIENCE_MS, () => {
+        if (this.#waiting.has(fail)) fail(new HoldfastError("timeout", "no answer"));
+      });
       if (!this.connected) {
         fail(new HoldfastError("unavailable", "not connected"));
         return;
       }
       this.#waiting.add(fail);
       this.send(() => {
+        if (this.broker.electing) return;
         const value = answer();
         this.deliver(() => {
-          this.#waiting.delete(fail);
+          if (!this.#waiting.delete(fail)) return;
+          patience.cancel();
           world.settles();
           resolve(value);
         });

@@ -2,6 +2,9 @@ import type { Cluster } from "./cluster.ts";
 import type { SimConnection } from "./connection.ts";
 import type { SimNode } from "./node.ts";
 import type { SimProcess } from "./process.ts";
+import type { SimProjector } from "./projector.ts";
+
+const AWAY_MS = 180_000;
 
 interface Victim {
   process: SimProcess;
@@ -18,7 +21,9 @@ export function strike(cluster: Cluster): void {
   const kind = world.random();
   if (victim === undefined) return;
   const { name } = victim.process;
-  if (kind < 0.22) freeze(cluster, victim);
+  if (kind < 0.08) elect(cluster);
+  else if (kind < 0.12 && projector !== undefined) starve(cluster, projector);
+  else if (kind < 0.22) freeze(cluster, victim);
   else if (kind < 0.3) cut(cluster, victim);
   else if (kind < 0.37 && node !== undefined) loseAnswers(cluster, node);
   else if (kind < 0.45) holdWrites(cluster);
@@ -28,7 +33,9 @@ export function strike(cluster: Cluster): void {
     const down = !up || world.chance(0.3);
     const which = up && down ? "all messages" : up ? "messages from" : "messages to";
     cluster.note(`${which} ${name} are stuck for ${Math.round(delay)} ms`);
-    victim.connection.stall(delay, { up, down });
+    for (const one of connectionsOf(cluster, victim.process, victim.connection)) {
+      one.stall(delay, { up, down });
+    }
   } else if (kind < 0.64) {
     cluster.note(`${name} is killed`);
     victim.kill();
@@ -48,9 +55,13 @@ export function strike(cluster: Cluster): void {
     restartBroker(cluster);
   } else if (kind < 0.8) {
     rejectSome(cluster);
-  } else if (kind < 0.85) {
+  } else if (kind < 0.82) {
+    loseOwnership(cluster);
+  } else if (kind < 0.83) {
+    sendProjectorsAway(cluster, AWAY_MS);
+  } else if (kind < 0.86) {
     emptyBuckets(cluster);
-  } else if (kind < 0.88) {
+  } else if (kind < 0.89) {
     cutLog(cluster);
   } else if (kind < 0.93) {
     if (projector === undefined || projector.process.frozen) return;
@@ -65,15 +76,27 @@ export function strike(cluster: Cluster): void {
   }
 }
 
+/** What no owner may even stumble over. */
+export function strikeMildly(cluster: Cluster): void {
+  const { world } = cluster;
+  const projector = world.pick(cluster.liveProjectors);
+  if (world.chance(0.6) || projector === undefined) elect(cluster);
+  else starve(cluster, projector);
+}
+
 /** Ends all faults, and sees to it that there is a projector and a node. */
 export function healAll(cluster: Cluster): void {
   cluster.note("all faults end");
   cluster.broker.loss = 0;
+  cluster.broker.electing = false;
   cluster.broker.rejects = 0;
   if (!cluster.broker.up) cluster.broker.start();
   for (const { process, connection } of [...cluster.liveNodes, ...cluster.liveProjectors]) {
     process.thaw();
     if (cluster.broker.up) connection.restore();
+  }
+  for (const { heartbeat } of cluster.liveProjectors) {
+    if (cluster.broker.up) heartbeat.connection.restore();
   }
   if (cluster.liveProjectors.length === 0) cluster.startProjector("p0");
 }
@@ -87,6 +110,50 @@ function freeze(cluster: Cluster, { process }: Victim): void {
   world.after(duration, () => {
     if (process.frozen) cluster.note(`${process.name} goes on`);
     process.thaw();
+  });
+}
+
+/** Nothing is stored and nothing read, but plain messages pass. */
+function elect(cluster: Cluster): void {
+  const { world, broker } = cluster;
+  if (broker.electing) return;
+  const duration = world.between(500, 9_000);
+  cluster.note(`there are no leaders for ${Math.round(duration)} ms`);
+  broker.electing = true;
+  world.after(duration, () => {
+    broker.electing = false;
+  });
+}
+
+/** The main loop gets no time, but the heartbeat goes on. */
+function starve(cluster: Cluster, { process }: SimProjector): void {
+  if (process.frozen) return;
+  const { world } = cluster;
+  const duration = world.between(300, 10_000);
+  cluster.note(`${process.name} is starved for ${Math.round(duration)} ms`);
+  process.starve();
+  world.after(duration, () => process.thaw());
+}
+
+/** The broker is killed, and has not kept the newest changes of owners. */
+function loseOwnership(cluster: Cluster): void {
+  if (!cluster.broker.up) return;
+  const writes = Math.ceil(cluster.world.between(0, 4));
+  restartBroker(cluster);
+  cluster.note(`it has lost the last ${writes} writes of hf_lease`);
+  cluster.broker.loseTail("hf_lease", writes);
+}
+
+/** All projectors are away for so long. */
+function sendProjectorsAway(cluster: Cluster, away: number): void {
+  cluster.note(`the projectors are away for ${Math.round(away)} ms`);
+  const slots = cluster.liveProjectors.map((projector) => {
+    projector.kill();
+    return slotOf(projector);
+  });
+  cluster.awayUntil = cluster.world.now + away + 1_000;
+  cluster.world.after(away, () => {
+    for (const slot of slots) cluster.startProjector(slot);
   });
 }
 
@@ -108,10 +175,24 @@ function cut(cluster: Cluster, { process, connection }: Victim): void {
   const notice = world.chance(0.5) ? 0 : world.between(0, 6_000);
   const duration = world.between(100, 12_000);
   cluster.note(`${process.name} is cut off for ${Math.round(duration)} ms`);
-  connection.cut(notice);
-  world.after(duration, () => {
-    if (cluster.broker.up) connection.restore();
-  });
+  for (const one of connectionsOf(cluster, process, connection)) {
+    one.cut(notice);
+    world.after(duration, () => {
+      if (cluster.broker.up) one.restore();
+    });
+  }
+}
+
+/** A fault of the network hits one connection of a projector, or both. */
+function connectionsOf(
+  { world, liveProjectors }: Cluster,
+  process: SimProcess,
+  connection: SimConnection,
+): SimConnection[] {
+  const beside = liveProjectors.find((one) => one.process === process)?.heartbeat.connection;
+  if (beside === undefined) return [connection];
+  if (world.chance(0.5)) return [connection, beside];
+  return world.chance(0.5) ? [connection] : [beside];
 }
 
 /**
@@ -143,11 +224,13 @@ function holdWrites(cluster: Cluster): void {
     cluster.liveProjectors.filter(({ projector }) => projector.owned.length > 0),
   );
   if (owner === undefined) return;
-  const delay = world.between(5_000, 14_000);
+  const delay = world.between(8_000, 20_000);
   cluster.note(
     `messages from the owner ${owner.process.name} are stuck for ${Math.round(delay)} ms`,
   );
-  owner.connection.stall(delay, { up: true, down: false });
+  for (const one of [owner.connection, owner.heartbeat.connection]) {
+    one.stall(delay, { up: true, down: false });
+  }
   for (let i = 0; i < 8; i++) world.after(world.between(0, 4_000), () => cluster.act());
 }
 
@@ -172,7 +255,7 @@ function cutLog(cluster: Cluster): void {
 }
 
 function slotOf({ process: { name } }: { process: SimProcess }): string {
-  return name.slice(0, name.indexOf("_"));
+  return name.slice(0, name.search(/[-_]/));
 }
 
 function restartBroker(cluster: Cluster): void {
@@ -191,9 +274,9 @@ function restartBroker(cluster: Cluster): void {
 function emptyBuckets(cluster: Cluster): void {
   const { world, broker, fencing, routes } = cluster;
   const purge = world.chance(0.5);
-  const some = (["hf_route", "hf_user", "hf_checkpoint", "hf_lease"] as const).filter(() =>
-    world.chance(0.5),
-  );
+  const some = (
+    ["hf_route", "hf_user", "hf_checkpoint", "hf_lease", "hf_snapshot"] as const
+  ).filter(() => world.chance(0.5));
   cluster.note(
     `${some.join(", ")} emptied${purge ? " without a trace" : ""}, projectors restarted`,
   );

@@ -1,12 +1,13 @@
 import type { Entry } from "../../internal/bus/contract.ts";
 import type { BucketName } from "../../streams/layout.ts";
-import { type Checkpoint, decodeJson, type Lease, type Route } from "../../streams/records.ts";
+import { type Checkpoint, decodeJson, type Ownership, type Route } from "../../streams/records.ts";
 import type { WriteObserver } from "./broker.ts";
 
 /**
  * What "at most one owner's writes take effect" means, checked at each write that does. Every taking
- * of a lease begins a new epoch of its partition; a write belongs to the epoch that its writer
- * had last taken when it sent the write. Then
+ * of a partition begins a new epoch of it, and so does the loss of one by the broker, after which the
+ * record names an earlier owner; a write belongs to the epoch that its writer had last when it
+ * sent the write. Then
  *
  * - the writes of one key take effect in the order of their epochs: once a newer owner has written
  *   a key, no write of an older owner to it does;
@@ -15,13 +16,13 @@ import type { WriteObserver } from "./broker.ts";
  */
 export class FencingCheck implements WriteObserver {
   readonly #violate: (text: string) => void;
-  /** By partition: who holds the lease, and the number of takings so far. */
-  readonly #leases = new Map<string, { owner: string; epoch: number }>();
+  /** By partition: whom the record names, and the number of its owners so far. */
+  readonly #owners = new Map<string, { owner: string; epoch: number }>();
   /** By "<writer> <partition>": the newest epoch of this writer. */
   readonly #epochs = new Map<string, number>();
   /** By "<bucket> <key>". */
   readonly #last = new Map<string, { epoch: number; sequence: number }>();
-  /** Writes by someone who did not hold the lease any more: those that did no harm, and those refused. */
+  /** Writes by someone who was not the owner any more: those that did no harm, and those refused. */
   readonly late = { stored: 0, refused: 0 };
   /** The whole log was cut off: that looks like a new log, in which old sequences mean nothing. */
   logGone = false;
@@ -39,7 +40,7 @@ export class FencingCheck implements WriteObserver {
 
   refused(bucket: BucketName, key: string, writer: string): void {
     if (bucket !== "hf_route" && bucket !== "hf_checkpoint") return;
-    if (this.#leases.get(partitionOf(key))?.owner !== writer) this.late.refused += 1;
+    if (this.#owners.get(partitionOf(key))?.owner !== writer) this.late.refused += 1;
   }
 
   written(bucket: BucketName, entry: Entry, writer: string, epoch: number): void {
@@ -47,7 +48,7 @@ export class FencingCheck implements WriteObserver {
       this.#last.delete(`${bucket} ${entry.key}`);
       return;
     }
-    if (bucket === "hf_lease") this.#lease(entry.key, decodeJson<Lease>(entry.value));
+    if (bucket === "hf_lease") this.#owner(entry.key, decodeJson<Ownership>(entry.value));
     if (bucket === "hf_route") {
       this.#inOrder(bucket, entry.key, writer, epoch, decodeJson<Route>(entry.value).sequence);
     }
@@ -56,22 +57,28 @@ export class FencingCheck implements WriteObserver {
     }
   }
 
+  reverted(bucket: BucketName, key: string, entry: Entry | undefined): void {
+    if (bucket !== "hf_lease") return;
+    const none: Ownership = { owner: "", epoch: 0 };
+    this.#owner(key, entry?.value === undefined ? none : decodeJson<Ownership>(entry.value));
+  }
+
   /** An operator has emptied a bucket: what follows begins anew. */
   emptied(bucket: BucketName): void {
     for (const key of this.#last.keys()) if (key.startsWith(`${bucket} `)) this.#last.delete(key);
   }
 
-  #lease(partition: string, { owner }: Lease): void {
-    const before = this.#leases.get(partition) ?? { owner: "", epoch: 0 };
+  #owner(partition: string, { owner }: Ownership): void {
+    const before = this.#owners.get(partition) ?? { owner: "", epoch: 0 };
     if (owner === before.owner) return;
     const epoch = before.epoch + (owner === "" ? 0 : 1);
-    this.#leases.set(partition, { owner, epoch });
+    this.#owners.set(partition, { owner, epoch });
     if (owner !== "") this.#epochs.set(`${owner} ${partition}`, epoch);
   }
 
   #inOrder(bucket: BucketName, key: string, writer: string, epoch: number, sequence: number): void {
     const last = this.#last.get(`${bucket} ${key}`);
-    const late = this.#leases.get(partitionOf(key))?.owner !== writer;
+    const late = this.#owners.get(partitionOf(key))?.owner !== writer;
     if (late) this.late.stored += 1;
     if (late && bucket === "hf_route") this.lateRoutes.add(key);
     else this.lateRoutes.delete(key);

@@ -7,7 +7,7 @@ import { closeReasonOf, type EndReason } from "../../internal/status/close.ts";
 import { connectionId } from "../../streams/connection-id.ts";
 import { partitionOf } from "../../streams/partition.ts";
 import type { Broker } from "./broker.ts";
-import { SimAppender, SimMessages } from "./client.ts";
+import { SimAppender, SimMessages, SimNodeDeaths } from "./client.ts";
 import { SimConnection } from "./connection.ts";
 import { SimProcess } from "./process.ts";
 
@@ -66,6 +66,8 @@ export class SimNode {
   readonly appender: SimAppender;
   readonly sessions = new Map<number, SimSession>();
   readonly incarnations: string[] = [];
+  /** How often it has sent its clients elsewhere, because it was alone. */
+  isolations = 0;
   #counter = 0;
 
   constructor(name: string, broker: Broker, partitions: number, events: NodeEvents) {
@@ -77,15 +79,18 @@ export class SimNode {
     const logEvents: ConnectionLogEvents = {
       incarnationChanged: (incarnation) => this.incarnations.push(incarnation),
       order: ({ body }) => {
-        if (body.case !== "kick") return;
+        if (body.case !== "kick") return false;
         const session = this.sessions.get(Number(body.value.connection));
-        if (session === undefined) return;
+        if (session === undefined) return false;
         events.kicked(session);
         this.close(session, closeReasonOf(body.value.code) ?? "internal");
+        return true;
       },
       isolated: () => {
+        this.isolations += 1;
         for (const session of [...this.sessions.values()]) this.close(session, "isolated");
       },
+      reunited: () => {},
     };
     this.log = new NodeLog({
       name,
@@ -96,8 +101,17 @@ export class SimNode {
       appender: this.appender,
       messages: new SimMessages(this.connection),
       link: this.connection,
+      deaths: new SimNodeDeaths(this.connection),
       isolatedAfterMs: ISOLATED_AFTER_MS,
-      status: () => ({ endpoints: [], draining: false, load: 0 }),
+      // Every connection in a turn of its own, so that whatever can come in between does.
+      sliceMs: 0,
+      status: () => ({
+        endpoints: [],
+        draining: false,
+        load: 0,
+        retryAfterMs: 0,
+        loginsPerSecond: 0,
+      }),
       events: logEvents,
     });
     this.log.start();

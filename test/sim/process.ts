@@ -2,11 +2,12 @@ import type { Clock, Timer } from "../../internal/clock/clock.ts";
 import type { World } from "./world.ts";
 
 /** What the wall clocks say when the simulation begins. */
-const EPOCH_MS = 1_800_000_000_000;
+export const EPOCH_MS = 1_800_000_000_000;
 
 /**
- * A process: it can be frozen (SIGSTOP) and killed (SIGKILL). While frozen, its timers come due and
- * its input piles up; both are handled when it goes on, in an order chosen by the seed.
+ * A process: it can be frozen (SIGSTOP), starved and killed (SIGKILL). While frozen, its timers come due
+ * and its input piles up; both are handled when it goes on, in an order chosen by the seed. A starved
+ * one is frozen but for its threads.
  */
 export class SimProcess {
   readonly name: string;
@@ -14,6 +15,8 @@ export class SimProcess {
   readonly clock: Clock;
   alive = true;
   frozen = false;
+  /** What runs beside its main loop, and stops and ends with it. */
+  readonly #threads: SimProcess[] = [];
   readonly #monotonicStart: number;
   #dueTimers: (() => void)[] = [];
   #input: (() => void)[] = [];
@@ -31,6 +34,12 @@ export class SimProcess {
     };
   }
 
+  thread(): SimProcess {
+    const thread = new SimProcess(this.world, this.name);
+    this.#threads.push(thread);
+    return thread;
+  }
+
   /** Input from outside: handled now, or once the process goes on, or never. */
   receive(handle: () => void): void {
     if (!this.alive) return;
@@ -39,10 +48,17 @@ export class SimProcess {
   }
 
   freeze(): void {
+    this.starve();
+    for (const thread of this.#threads) thread.freeze();
+  }
+
+  /** The main loop gets no time; its threads do. */
+  starve(): void {
     this.frozen = true;
   }
 
   thaw(): void {
+    for (const thread of this.#threads) thread.thaw();
     if (!this.frozen) return;
     this.frozen = false;
     const [timers, input] = [this.#dueTimers, this.#input];
@@ -54,6 +70,7 @@ export class SimProcess {
   }
 
   kill(): void {
+    for (const thread of this.#threads) thread.kill();
     this.alive = false;
     this.frozen = false;
     this.#dueTimers = [];

@@ -26,6 +26,8 @@ export class RouteCheck implements WriteObserver {
 
   refused(): void {}
 
+  reverted(): void {}
+
   written(bucket: BucketName, { key, value }: Entry): void {
     if (bucket !== "hf_route" || value === undefined) return;
     const { violate, isOpen, isDead } = this.#options;

@@ -1,4 +1,5 @@
 import { test } from "vitest";
+import { patient } from "../support/patience.ts";
 import { simulate } from "./run.ts";
 
 /** Seeds are spread over the test files by remainder, so that they run side by side. */
@@ -24,7 +25,7 @@ export function testSeeds(file: number): void {
       if (seed % FILES === file) seeds.push(seed);
     }
     test(`whatever breaks, the routes settle to the truth (${seeds.length} seeds from ${seeds[0]})`, {
-      timeout: 120_000,
+      timeout: patient(120_000),
     }, async () => {
       for (const seed of seeds) await settles(seed);
     });

@@ -19,6 +19,11 @@ export class StateCheck {
     this.#violate = violate;
   }
 
+  /** Nothing was taken away. */
+  get strict(): boolean {
+    return this.#strict;
+  }
+
   /** Records or routes were taken away, and with them the knowledge of what was told already. */
   damaged(): void {
     this.#strict = false;

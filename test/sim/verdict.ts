@@ -130,9 +130,9 @@ function wrongDeaths(cluster: Cluster): string[] {
 function leftovers(cluster: Cluster): string[] {
   const wrong: string[] = [];
   const living = new Set(cluster.liveNodes.map(({ log }) => log.incarnation));
-  for (const { process, projector, appender } of cluster.liveProjectors) {
+  for (const { process, projector, unstored } of cluster.liveProjectors) {
     if (projector.backlog > 0) wrong.push(`${process.name} has ${projector.backlog} writes left`);
-    if (appender.backlog > 0) wrong.push(`${process.name} has ${appender.backlog} records left`);
+    if (unstored > 0) wrong.push(`${process.name} has ${unstored} records left`);
     for (const { partition, table } of projector.owned) {
       for (const incarnation of table.nodes.keys()) {
         if (!living.has(incarnation)) wrong.push(`${partition} still knows ${incarnation}`);

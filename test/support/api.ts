@@ -1,5 +1,5 @@
 /** The calls of the business API that tests make most, as JSON over HTTP. */
-import { call } from "./gateway.ts";
+import { call, untilAvailable } from "./gateway.ts";
 
 /** Fields with default values are left out in JSON. */
 export interface ShownDevice {
@@ -13,12 +13,15 @@ export interface ShownDevice {
   offlineReason?: string;
 }
 
+/** Exact or `unavailable`, for a moment: then it is asked again, as a business server would. */
 export async function getDevices(
   pushUrl: string,
   devices: readonly string[],
 ): Promise<ShownDevice[]> {
   const method = "holdfast.directory.v1.DirectoryService/GetDevices";
-  const answer = await call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices });
+  const answer = await untilAvailable("GetDevices", () =>
+    call<{ devices: ShownDevice[] }>(pushUrl, method, { app: "demo", devices }),
+  );
   return answer.devices;
 }
 

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { eventually } from "./eventually.ts";
 import { DEV_KEY, type GatewayProcess } from "./gateway.ts";
+import { tied } from "./tied.ts";
 
 export interface Program extends AsyncDisposable {
   readonly child: ChildProcess;
@@ -32,10 +33,12 @@ export function startProgram(
   settings: Record<string, string>,
   args: readonly string[] = [],
 ): Program {
-  const child = spawn(process.execPath, [file, ...args], {
-    env: { ...process.env, ...settings },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = tied(
+    spawn(process.execPath, [file, ...args], {
+      env: { ...process.env, ...settings },
+      stdio: ["ignore", "pipe", "pipe"],
+    }),
+  );
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => lines.push(line));

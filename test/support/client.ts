@@ -19,6 +19,7 @@ import {
 import { WebSocket } from "ws";
 import type { ServerBody } from "../../internal/wire/codec.ts";
 import { ClientFrameSchema, ServerFrameSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { patient } from "./patience.ts";
 
 type BodyInit = NonNullable<MessageInitShape<typeof ClientFrameSchema>["body"]>;
 type CaseInit = Extract<BodyInit, { value: unknown }>;
@@ -42,7 +43,7 @@ export interface End {
   code: number | undefined;
 }
 
-const DEADLINE_MS = 10_000;
+const WITHIN_MS = 10_000;
 
 export async function connectClient(options: ClientOptions): Promise<TestClient> {
   const inbox = new Inbox();
@@ -142,9 +143,10 @@ export class TestClient implements AsyncDisposable {
     this.#link.send(frame);
   }
 
-  /** The oldest queued frame of this kind, or the next to come. Frames of other kinds stay queued. */
-  async next<C extends ServerCase>(kind: C, withinMs = DEADLINE_MS): Promise<ServerValue<C>> {
-    const deadline = Date.now() + withinMs;
+  /** The oldest queued frame of this kind, or the next to come. Frames of other kinds stay queued. `withinMs`: see patience.ts. */
+  async next<C extends ServerCase>(kind: C, withinMs = WITHIN_MS): Promise<ServerValue<C>> {
+    const patienceMs = patient(withinMs);
+    const deadline = Date.now() + patienceMs;
     for (;;) {
       const at = this.queue.findIndex((body) => body.case === kind);
       const [body] = at === -1 ? [] : this.queue.splice(at, 1);
@@ -153,7 +155,7 @@ export class TestClient implements AsyncDisposable {
         throw new Error(`the connection ended before a ${kind}; queued: ${this.#queued()}`);
       }
       if (!(await this.#inbox.news(deadline - Date.now()))) {
-        throw new Error(`no ${kind} within ${withinMs} ms; queued: ${this.#queued()}`);
+        throw new Error(`no ${kind} within ${patienceMs} ms; queued: ${this.#queued()}`);
       }
     }
   }

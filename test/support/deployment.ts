@@ -12,6 +12,8 @@ import { type GatewayProcess, ready, startGateway } from "./gateway.ts";
 export interface DeploymentOptions {
   natsUrls: readonly string[];
   access: number;
+  /** Access nodes in each access process, on one port. Default: 1, the process itself. */
+  workers?: number;
   projectors: number;
   /** For every process. */
   env?: Record<string, string>;
@@ -53,7 +55,7 @@ const READY_WITHIN_MS = 50_000;
 
 /** Resolves when control and push are ready and every access node is known. */
 export async function startDeployment(options: DeploymentOptions): Promise<Deployment> {
-  const { natsUrls, env } = options;
+  const { natsUrls, workers = 1, env } = options;
   const [controlPort, pushPort, ...clientPorts] = await freePorts(2 + 2 * options.access);
   const listen = (port: number | undefined) => `127.0.0.1:${port}`;
   const wsListen = (index: number) => listen(clientPorts[2 * index]);
@@ -76,6 +78,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
     const node = await start("access", `access${index + 1}`, {
       HOLDFAST_WS_LISTEN: wsListen(index),
       HOLDFAST_TCP_LISTEN: listen(clientPorts[2 * index + 1]),
+      HOLDFAST_WORKERS: String(workers),
     });
     return Object.assign(node, { wsUrl: `ws://${wsListen(index)}/connect` });
   });
@@ -92,7 +95,7 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
     },
   };
   try {
-    await serving(deployment);
+    await serving(deployment, options.access * workers);
     return deployment;
   } catch (cause) {
     const heard = members.map(lastWords).join("\n");
@@ -101,12 +104,12 @@ export async function startDeployment(options: DeploymentOptions): Promise<Deplo
   }
 }
 
-async function serving({ controlUrl, pushUrl, access }: Deployment): Promise<void> {
+async function serving({ controlUrl, pushUrl }: Deployment, nodes: number): Promise<void> {
   await Promise.all([ready(controlUrl, READY_WITHIN_MS), ready(pushUrl, READY_WITHIN_MS)]);
   const everyNodeIsKnown = async () => {
     // Until every partition has an owner there is no answer.
-    const nodes = await listNodes(pushUrl).catch(() => []);
-    return nodes.length === access.length;
+    const known = await listNodes(pushUrl).catch(() => []);
+    return known.length === nodes;
   };
   await eventually("every access node is known", everyNodeIsKnown, { withinMs: READY_WITHIN_MS });
 }

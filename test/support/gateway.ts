@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { eventually } from "./eventually.ts";
+import { tied } from "./tied.ts";
 
 export const DEV_KEY = "k";
 
@@ -33,20 +34,23 @@ export async function startGateway(
   args: string[] = [],
 ): Promise<GatewayProcess> {
   const dataDir = env.HOLDFAST_DATA_DIR ?? (await mkdtemp(join(tmpdir(), "holdfast-")));
-  const child = spawn(process.execPath, ["cmd/holdfast.ts", command, ...args], {
-    env: {
-      ...process.env,
-      HOLDFAST_DATA_DIR: dataDir,
-      HOLDFAST_DEV_KEY: DEV_KEY,
-      HOLDFAST_CONTROL_LISTEN: ANY_PORT,
-      HOLDFAST_PUSH_LISTEN: ANY_PORT,
-      HOLDFAST_WS_LISTEN: ANY_PORT,
-      HOLDFAST_TCP_LISTEN: ANY_PORT,
-      HOLDFAST_METRICS_LISTEN: ANY_PORT,
-      ...env,
-    },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = tied(
+    spawn(process.execPath, ["cmd/holdfast.ts", command, ...args], {
+      env: {
+        ...process.env,
+        HOLDFAST_DATA_DIR: dataDir,
+        HOLDFAST_DEV_KEY: DEV_KEY,
+        HOLDFAST_CONTROL_LISTEN: ANY_PORT,
+        HOLDFAST_PUSH_LISTEN: ANY_PORT,
+        HOLDFAST_WS_LISTEN: ANY_PORT,
+        HOLDFAST_TCP_LISTEN: ANY_PORT,
+        HOLDFAST_METRICS_LISTEN: ANY_PORT,
+        HOLDFAST_NATS_PORT: "0",
+        ...env,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    }),
+  );
   const lines: LogLine[] = [];
   const output: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
@@ -119,14 +123,30 @@ export interface Admission {
   token: string;
   expiresAt: string;
   endpoints: { url: string; protocol: string; node: string; weight: number }[];
+  /** When to connect; left out when it is at once. */
+  afterMs?: number;
 }
 
-export function admit(control: string, device: string, user = "", app = "demo") {
-  return call<Admission>(control, "holdfast.control.v1.ControlService/Admit", {
-    app,
-    device,
-    user,
-  });
+/** Asks again while there is no node that takes logins, as every client does. */
+export function admit(
+  control: string,
+  device: string,
+  user = "",
+  app = "demo",
+): Promise<Admission> {
+  const method = "holdfast.control.v1.ControlService/Admit";
+  const request = { app, device, user };
+  return untilAvailable("Admit", () => call<Admission>(control, method, request));
+}
+
+/** Makes a call again as long as its answer is `unavailable`, which goes away by itself. */
+export function untilAvailable<T extends object>(what: string, make: () => Promise<T>): Promise<T> {
+  const again = (error: Error) => {
+    if (!error.message.includes('"code":"unavailable"')) throw error;
+    return undefined;
+  };
+  const answered = () => make().catch(again);
+  return eventually(`${what} is answered`, answered, { everyMs: 100 }) as Promise<T>;
 }
 
 /** Resolves when `GET <base>/readyz` answers 200. */

@@ -2,6 +2,7 @@
  * What a person has with any WebSocket tool: text goes in, text comes out. Node's own WebSocket, and
  * nothing that knows the protocol.
  */
+import { closeAction } from "../../sdk/close-code.ts";
 import { eventually } from "./eventually.ts";
 
 type Frame = Record<string, Record<string, unknown>>;
@@ -14,6 +15,8 @@ export interface JsonClient extends Disposable {
   /** The close code; waits for the end. */
   ended(withinMs?: number): Promise<number>;
   readonly closed: boolean;
+  /** Undefined while it is open. */
+  readonly closeCode: number | undefined;
 }
 
 const WITHIN_MS = 10_000;
@@ -46,16 +49,28 @@ export async function connectJson(url: string): Promise<JsonClient> {
     get closed() {
       return code !== undefined;
     },
+    get closeCode() {
+      return code;
+    },
     [Symbol.dispose]: () => socket.close(),
   };
 }
 
-/** Connects and logs in. */
-export async function loginJson(
+/** Connects and logs in; again, as every client does, when the node does not take it at present. */
+export function loginJson(
   url: string,
   token: string,
 ): Promise<{ client: JsonClient; welcome: Record<string, unknown> }> {
-  const client = await connectJson(url);
-  client.send({ login: { token } });
-  return { client, welcome: await client.next("welcome") };
+  return eventually("a login is welcomed", async () => {
+    const client = await connectJson(url).catch(() => undefined);
+    if (client === undefined) return undefined;
+    client.send({ login: { token } });
+    try {
+      return { client, welcome: await client.next("welcome") };
+    } catch (error) {
+      const { closeCode } = client;
+      if (closeCode !== undefined && closeAction(closeCode) === "reconnect") return undefined;
+      throw error;
+    }
+  });
 }

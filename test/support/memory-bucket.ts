@@ -14,13 +14,19 @@ export class MemoryBucket implements Bucket {
     return this.entries.get(key);
   }
 
+  latest(key: string): Promise<Entry | undefined> {
+    return this.get(key);
+  }
+
   async getMany(keys: readonly string[]): Promise<(Entry | undefined)[]> {
     return Promise.all(keys.map((key) => this.get(key)));
   }
 
-  async *list(filter: string): AsyncIterable<Entry> {
-    const matches = subjectMatcher(filter);
-    for (const entry of [...this.entries.values()]) if (matches(entry.key)) yield entry;
+  async *list(filter: string | readonly string[]): AsyncIterable<Entry> {
+    const matchers = [filter].flat().map(subjectMatcher);
+    for (const entry of [...this.entries.values()]) {
+      if (matchers.some((matches) => matches(entry.key))) yield entry;
+    }
   }
 
   async watch(filter: string, changed: (entry: Entry) => void): Promise<Subscription> {

@@ -3,6 +3,7 @@ import { connect } from "@nats-io/transport-node";
 import { afterAll, expect, test } from "vitest";
 import { eventually } from "./eventually.ts";
 import { testCluster } from "./nats-cluster.ts";
+import { patient } from "./patience.ts";
 
 const cluster = await testCluster();
 afterAll(() => cluster[Symbol.asyncDispose]());
@@ -34,7 +35,7 @@ test("a stream with three copies keeps every message when its leader is killed, 
 });
 
 test("a frozen leader is passed over, and goes on with the rest when it thaws", {
-  timeout: 60_000,
+  timeout: patient(60_000),
 }, async () => {
   await using connection = await connect({
     servers: cluster.urls,

@@ -14,6 +14,7 @@ import { connect } from "@nats-io/transport-node";
 import { eventually } from "./eventually.ts";
 import { freePorts } from "./free-ports.ts";
 import { startTestServer, type TestNats, type TestNatsSpec } from "./nats.ts";
+import { startLocally } from "./nats-local.ts";
 
 const SIZE = 3;
 
@@ -28,10 +29,20 @@ export interface TestCluster extends AsyncDisposable {
   server(name: string): ClusterServer;
 }
 
+export interface ClusterOptions {
+  /** See TestNatsSpec. */
+  syncInterval?: string | undefined;
+  /** Where each server is at home; on this machine, whatever HOLDFAST_TEST_NATS says. Default: all on loopback. */
+  homes?: readonly ServerHome[] | undefined;
+}
+
+export type ServerHome = Pick<TestNatsSpec, "host" | "namespace" | "makeStore">;
+
 /** Starts the servers and waits until JetStream takes streams with three copies. */
-export async function testCluster(): Promise<TestCluster> {
+export async function testCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   await using started = new AsyncDisposableStack();
-  const [first, ...others] = await clusterSpecs();
+  const [first, ...others] = await clusterSpecs(options);
+  const startMember = memberStarter(options);
   // The first one decides between Docker and this machine for all.
   const servers = [started.use(await startMember(first!))];
   servers.push(
@@ -53,25 +64,31 @@ export async function testCluster(): Promise<TestCluster> {
   };
 }
 
-async function startMember(spec: TestNatsSpec): Promise<ClusterServer> {
-  const server = await startTestServer(spec);
-  return Object.assign(server, { name: spec.serverName });
+function memberStarter({ homes }: ClusterOptions) {
+  const start = homes === undefined ? startTestServer : startLocally;
+  return async (spec: TestNatsSpec): Promise<ClusterServer> => {
+    const server = await start(spec);
+    return Object.assign(server, { name: spec.serverName });
+  };
 }
 
-async function clusterSpecs(): Promise<TestNatsSpec[]> {
+async function clusterSpecs({ syncInterval, homes = [] }: ClusterOptions): Promise<TestNatsSpec[]> {
   const id = randomBytes(4).toString("hex");
   const ports = await freePorts(2 * SIZE);
   const clientPorts = ports.slice(0, SIZE);
   const routePorts = ports.slice(SIZE);
+  const hostOf = (index: number) => homes[index]?.host ?? "127.0.0.1";
   return clientPorts.map((port, index) => ({
+    ...homes[index],
     serverName: `test-${id}-${index + 1}`,
     port,
+    syncInterval,
     config: {
       cluster: {
         name: `test-${id}`,
-        host: "127.0.0.1",
+        host: hostOf(index),
         port: routePorts[index],
-        routes: routePorts.map((route) => `nats://127.0.0.1:${route}`),
+        routes: routePorts.map((route, at) => `nats://${hostOf(at)}:${route}`),
       },
     },
     hostNetwork: true,

@@ -2,6 +2,7 @@ import { GenericContainer, getContainerRuntimeClient, Wait } from "testcontainer
 import { serverConfig } from "../../internal/nats-server/server-config.ts";
 import { serverAnswers } from "../../internal/nats-server/server-info.ts";
 import type { TestNats, TestNatsSpec } from "./nats.ts";
+import { configFor } from "./nats-config.ts";
 
 const OFFICIAL_IMAGE = "nats:2.15-alpine";
 const PORT_INSIDE = 4222;
@@ -21,7 +22,7 @@ export async function startInDocker(spec: TestNatsSpec): Promise<TestNats> {
   const described = new GenericContainer(image ?? OFFICIAL_IMAGE)
     .withCommand(["-c", "/nats.conf"])
     .withCopyContentToContainer([
-      { content: JSON.stringify({ ...usual, ...spec.config }), target: "/nats.conf" },
+      { content: JSON.stringify(configFor(spec, usual)), target: "/nats.conf" },
     ])
     .withWaitStrategy(Wait.forLogMessage("Server is ready"));
   const started = await (spec.hostNetwork
@@ -37,6 +38,8 @@ export async function startInDocker(spec: TestNatsSpec): Promise<TestNats> {
   const nats: TestNats = {
     kind: "docker",
     url: `nats://127.0.0.1:${spec.port}`,
+    pid: undefined,
+    storeDir: undefined,
     async start() {
       await container.start();
       await ready();

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { acquireNatsServer, defaultCacheDir } from "../../internal/nats-server/acquire.ts";
@@ -6,6 +6,7 @@ import { startNatsProcess } from "../../internal/nats-server/nats-process.ts";
 import { serverConfig } from "../../internal/nats-server/server-config.ts";
 import { startWatchdog } from "../../internal/nats-server/watchdog.ts";
 import type { TestNats, TestNatsSpec } from "./nats.ts";
+import { configFor } from "./nats-config.ts";
 
 /** The nats-server that tests on this machine run. */
 export async function localBinary(): Promise<string> {
@@ -19,21 +20,27 @@ export async function localBinary(): Promise<string> {
 }
 
 export async function startLocally(spec: TestNatsSpec): Promise<TestNats> {
-  const { serverName, port } = spec;
-  const binary = await localBinary();
+  const { serverName, port, host = "127.0.0.1" } = spec;
   const folder = await mkdtemp(join(tmpdir(), "holdfast-nats-"));
   const configFile = join(folder, "nats.conf");
-  const usual = serverConfig({ serverName, port, storeDir: join(folder, "store") });
-  await writeFile(configFile, JSON.stringify({ ...usual, ...spec.config }));
+  const storeDir = join(folder, "store");
+  const binary = await programFor(spec, folder);
+  const usual = serverConfig({ serverName, host, port, storeDir });
+  await writeFile(configFile, JSON.stringify(configFor(spec, usual)));
 
+  const removeStore = await spec.makeStore?.(storeDir);
   const watchdog = await startWatchdog();
   const run = () =>
-    startNatsProcess({ binary, configFile, port, serverName, onSpawn: watchdog.guard });
+    startNatsProcess({ binary, configFile, host, port, serverName, onSpawn: watchdog.guard });
   let server = await run();
 
   const nats: TestNats = {
     kind: "local",
-    url: `nats://127.0.0.1:${port}`,
+    url: `nats://${host}:${port}`,
+    storeDir,
+    get pid() {
+      return server.pid;
+    },
     async start() {
       server = await run();
     },
@@ -55,8 +62,19 @@ export async function startLocally(spec: TestNatsSpec): Promise<TestNats> {
     async [Symbol.asyncDispose]() {
       await nats.kill();
       await watchdog[Symbol.asyncDispose]();
+      await removeStore?.();
       await rm(folder, { recursive: true, force: true });
     },
   };
   return nats;
+}
+
+/** The nats-server itself, or a script beside its configuration that runs it in its namespace. */
+async function programFor({ namespace }: TestNatsSpec, folder: string): Promise<string> {
+  const binary = await localBinary();
+  if (namespace === undefined) return binary;
+  const script = join(folder, "nats-server");
+  await writeFile(script, `#!/bin/sh\nexec ip netns exec ${namespace} ${binary} "$@"\n`);
+  await chmod(script, 0o755);
+  return script;
 }

@@ -17,6 +17,10 @@ import { freePort } from "../../internal/nats-server/free-port.ts";
 export interface TestNats extends AsyncDisposable {
   readonly kind: "docker" | "local";
   readonly url: string;
+  /** Its process on this machine; undefined in a container. */
+  readonly pid: number | undefined;
+  /** The folder of its store on this machine; undefined in a container. */
+  readonly storeDir: string | undefined;
   /** Starts it again on the same port with the same store. */
   start(): Promise<void>;
   /** Ends it in good order. */
@@ -39,6 +43,14 @@ export interface TestNatsSpec {
   readonly config: Record<string, unknown>;
   /** In Docker: share this machine's loopback, as servers that talk to each other must. */
   readonly hostNetwork: boolean;
+  /** The address to listen on. Default: loopback. On this machine only, as what follows. */
+  readonly host?: string;
+  /** The network namespace to run in. */
+  readonly namespace?: string | undefined;
+  /** Puts something in the place of the store's folder, and gives what takes it away again. */
+  readonly makeStore?: ((storeDir: string) => Promise<() => Promise<void>>) | undefined;
+  /** How often JetStream syncs: "always", or a time. Default: as the embedded server does. */
+  readonly syncInterval?: string | undefined;
 }
 
 export async function testNats(

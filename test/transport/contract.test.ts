@@ -6,6 +6,7 @@ import { systemClock } from "../../internal/clock/clock.ts";
 import { Wheel } from "../../internal/clock/wheel.ts";
 import type { SilentEnd } from "../../internal/status/close.ts";
 import { Admission, type AdmissionLimits } from "../../internal/transport/admission.ts";
+import { Doorway, type DoorwayLimits } from "../../internal/transport/doorway.ts";
 import { listenTcp } from "../../internal/transport/tcp.ts";
 import type { Listener, Transport, TransportHandlers } from "../../internal/transport/transport.ts";
 import { listenWebSocket } from "../../internal/transport/ws.ts";
@@ -63,6 +64,10 @@ class Peer implements TransportHandlers {
     this.transport.close(4200, violation.message);
   }
 
+  broken(violation: ProtocolViolation): void {
+    this.violations.push(violation);
+  }
+
   drained(): void {
     this.drains += 1;
   }
@@ -78,15 +83,21 @@ const left = (room: string) =>
 describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) => {
   let wheel: Wheel;
   let admission: Admission;
+  let doorway: Doorway;
   let listener: Listener;
   let peers: Peer[];
   let clients: TestClient[];
 
   const address = { host: "127.0.0.1", port: 0, reusePort: false };
 
-  async function listen(limits: Partial<AdmissionLimits> = {}, patience = PATIENT): Promise<void> {
+  async function listen(
+    limits: Partial<AdmissionLimits> = {},
+    patience = PATIENT,
+    door: DoorwayLimits = {},
+  ): Promise<void> {
     wheel = new Wheel(systemClock, { tickMs: 10 });
     admission = new Admission(systemClock, limits);
+    doorway = new Doorway(systemClock, Math.random, door);
     peers = [];
     clients = [];
     listener = await listenAt(address, patience);
@@ -100,7 +111,9 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
       maxFrameBytes: MAX_FRAME,
       origins: [],
       admission,
+      doorway,
       wheel,
+      goodbye: (afterMs: number) => left(afterMs > 0 ? "later" : "now").bytes("tcp"),
     };
     const accept = (transport: Transport) => {
       const peer = new Peer(transport);
@@ -178,7 +191,7 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
     const end = await client.ended;
     expect(peer.violations.map(({ reason }) => reason)).toEqual(["frame-too-large"]);
     expect(peer.frames).toEqual([]);
-    if (protocol === "websocket") expect(end.code).toBe(4200);
+    if (protocol === "websocket") expect(end.code).toBe(1009);
   });
 
   test("is ended by the node after everything sent, with a code where there are codes", async () => {
@@ -284,6 +297,56 @@ describe.each(KINDS)("a connection over $name", ({ protocol, encoding, tls }) =>
       return error;
     }
   }
+
+  test("waits outside while too many are coming in, and is made when there is room", async () => {
+    await listener.stop();
+    await listen({}, PATIENT, { coming: 1 });
+    const { client } = await open();
+    const waiting = connectClient({ url: listener.url, encoding });
+    await eventually("it is parked", () => doorway.parked === 1);
+    expect(peers).toHaveLength(1);
+    doorway.through();
+    const second = await waiting;
+    clients.push(second);
+    const peer = await eventually("it is let in", () => peers[1]);
+    second.sendRaw(encoding === "json" ? "hello" : Buffer.from("hello"));
+    await eventually("it is read", () => peer.frames.length === 1);
+    doorway.throughLeaving();
+    await client.close();
+    await second.close();
+    await eventually("nobody is coming in any more", () => doorway.coming === 0);
+  });
+
+  test("is turned away when it has waited too long, or others have come", async () => {
+    await listener.stop();
+    await listen({}, PATIENT, { coming: 0, parking: { most: 1, longestMs: 0 } });
+    const first = refusal();
+    await eventually("it is parked", () => doorway.parked === 1);
+    const second = refusal();
+    expect(String(await first)).toMatch(protocol === "websocket" && !tls ? /503/ : /./);
+    expect(doorway.parked).toBe(1);
+    doorway.sample({ logAgeMs: 0, ownersLagMs: 0 });
+    await second;
+    expect(doorway.turnedAway).toBe(2);
+    expect(peers).toEqual([]);
+  });
+
+  test("is turned away with the time to come back where that can be told before it is read", async () => {
+    await listener.stop();
+    await listen({}, PATIENT, { coming: 0, parking: { most: 0, longestMs: 0 } });
+    const socket = connect(listener.port, "127.0.0.1");
+    let said = "";
+    socket.on("data", (data) => {
+      said += data.toString("latin1");
+    });
+    socket.on("error", () => {});
+    // As much as a client sends before it reads anything.
+    socket.write("x".repeat(10_000));
+    await new Promise((ended) => socket.once("close", ended));
+    if (tls) expect(said).toBe("");
+    else if (protocol === "tcp") expect(said).toContain("later");
+    else expect(said).toMatch(/^HTTP\/1\.1 503 .*retry-after: [1-9]/s);
+  });
 
   test("is not made once the listener has stopped, and those that are stay", async () => {
     const { client, peer } = await open();

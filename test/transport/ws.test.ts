@@ -6,6 +6,7 @@ import { WebSocket } from "ws";
 import { systemClock } from "../../internal/clock/clock.ts";
 import { Wheel } from "../../internal/clock/wheel.ts";
 import { Admission } from "../../internal/transport/admission.ts";
+import { Doorway } from "../../internal/transport/doorway.ts";
 import type { Listener, Transport, TransportHandlers } from "../../internal/transport/transport.ts";
 import { listenWebSocket } from "../../internal/transport/ws.ts";
 import type { ProtocolViolation } from "../../internal/wire/violation.ts";
@@ -14,6 +15,7 @@ import { eventually } from "../support/eventually.ts";
 class Peer implements TransportHandlers {
   readonly transport: Transport;
   violation: ProtocolViolation | undefined;
+  brokenBy: ProtocolViolation | undefined;
   probes = 0;
 
   constructor(transport: Transport) {
@@ -31,6 +33,10 @@ class Peer implements TransportHandlers {
   violated(violation: ProtocolViolation): void {
     this.violation = violation;
     this.transport.close(4200, violation.message);
+  }
+
+  broken(violation: ProtocolViolation): void {
+    this.brokenBy = violation;
   }
 }
 
@@ -55,6 +61,7 @@ function listen(openTimeoutMs: number): Promise<Listener> {
       closeTimeoutMs: 10_000,
       origins: ["https://shop.example"],
       admission,
+      doorway: new Doorway(systemClock, Math.random),
       wheel,
     },
     (transport) => {
@@ -69,6 +76,9 @@ afterAll(async () => {
   await listener.stop();
   wheel.stop();
 });
+
+const UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+const KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 interface Attempt {
   path?: string;
@@ -164,6 +174,20 @@ describe("the WebSocket upgrade", () => {
     expect(status).toBe(431);
   });
 
+  test.each([
+    ["version 8", 426, "HTTP/1.1", "Host: x\r\nSec-WebSocket-Version: 8"],
+    ["no version", 426, "HTTP/1.1", "Host: x"],
+    ["HTTP/1.0", 400, "HTTP/1.0", "Host: x\r\nSec-WebSocket-Version: 13"],
+    ["no Host", 400, "HTTP/1.1", "Sec-WebSocket-Version: 13"],
+    ["no key", 400, "HTTP/1.1", "Host: x\r\nSec-WebSocket-Version: 13", ""],
+  ])("is refused with %s", async (_, status, http, headers, key = KEY) => {
+    const socket = connect(listener.port, "127.0.0.1");
+    socket.write(`GET /connect ${http}\r\n${headers}\r\n${key}${UPGRADE}\r\n`);
+    const answer = (await socket.toArray()).join("");
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    if (status === 426) expect(answer).toMatch(/^sec-websocket-version: 13\r$/im);
+  });
+
   test("is cut when its head comes too slowly", async () => {
     await using impatient = await listen(300);
     const socket = connect(impatient.port, "127.0.0.1");
@@ -199,21 +223,43 @@ describe("a WebSocket peer", () => {
   });
 
   test.each([
-    ["an unmasked frame", "82 01 00", "bad-protocol"],
-    ["a reserved bit", "c2 81 00000000 00", "bad-protocol"],
-    ["an opcode that does not exist", "83 80 00000000", "bad-protocol"],
-    ["a length beyond the limit", "82 fe 03e9", "frame-too-large"],
-    ["a length beyond 2^53", "82 ff ffffffffffffffff", "frame-too-large"],
-    ["text that is not UTF-8", "81 81 00000000 ff", "bad-frame"],
-    ["a message in 65 parts", `02 81 00000000 00${"00 81 00000000 00".repeat(64)}`, "bad-frame"],
-  ])("that sends %s is closed with our code", async (_, hex, reason) => {
+    ["an unmasked frame", "82 01 00", "bad-protocol", 1002],
+    ["a reserved bit", "c2 81 00000000 00", "bad-protocol", 1002],
+    ["an opcode that does not exist", "83 80 00000000", "bad-protocol", 1002],
+    ["a continuation of nothing", "80 81 00000000 00", "bad-protocol", 1002],
+    ["a fragment within a message", "02 81 00000000 00 02 81 00000000 00", "bad-protocol", 1002],
+    ["a ping in parts", "09 81 00000000 00", "bad-protocol", 1002],
+    ["a ping of 126 bytes", `89 fe 007e 00000000 ${"00".repeat(126)}`, "bad-protocol", 1002],
+    ["a Close of one byte", "88 81 00000000 03", "bad-protocol", 1002],
+    ["a Close with a code of nobody's", "88 82 00000000 03ed", "bad-protocol", 1002],
+    ["a Close whose reason is not UTF-8", "88 83 00000000 03e8ff", "bad-frame", 1007],
+    ["a length beyond the limit", "82 fe 03e9", "frame-too-large", 1009],
+    ["a length beyond 2^53", "82 ff ffffffffffffffff", "frame-too-large", 1009],
+    ["text that is not UTF-8", "81 81 00000000 ff", "bad-frame", 1007],
+    [
+      "a message in 65 parts",
+      `02 81 00000000 00${"00 81 00000000 00".repeat(64)}`,
+      "bad-frame",
+      1008,
+    ],
+  ])("that sends %s is closed as RFC 6455 says", async (_, hex, reason, closeCode) => {
     const { peer, code } = await afterBytes(hex);
-    expect(peer.violation?.reason).toBe(reason);
-    expect(code).toBe(4200);
+    expect(code).toBe(closeCode);
+    expect(peer.brokenBy?.reason).toBe(reason);
+    expect(peer.violation).toBeUndefined();
+  });
+
+  test("shows that it lives by a pong, which nothing asked for", async () => {
+    const count = peers.length;
+    const socket = await attempt({});
+    const peer = await eventually("accepted", () => peers[count]);
+    socket.pong();
+    await eventually("it was counted", () => peer.probes === 1);
+    socket.terminate();
   });
 
   test("that closes with a code of RFC 6455 is not taken for one that breaks it", async () => {
     const { peer } = await afterBytes("88 82 00000000 03ea");
-    expect(peer.violation).toBeUndefined();
+    expect(peer.brokenBy).toBeUndefined();
   });
 });

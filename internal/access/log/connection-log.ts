@@ -35,10 +35,12 @@ export interface ConnectionLog {
   /** The node's present incarnation; connection ids are `<incarnation>.<counter>`. */
   readonly incarnation: string;
   /**
-   * False while the node has lost the rest of the system, or more waits for the log than it may
-   * hold: take no logins.
+   * False while the node is cut off, or the log does not acknowledge what it is told, or more waits for
+   * it than the node may hold: take no logins.
    */
   readonly serving: boolean;
+  /** For how long the oldest of what waits for the log has been waiting. */
+  readonly oldestAgeMs: number;
   /** Makes the node known to the others, who send clients from then on. */
   start(): void;
   /** `stored` is called when the log has the connection, which may be welcomed then. */
@@ -48,7 +50,7 @@ export interface ConnectionLog {
   closed(connection: LoggedConnection, reason: EndReason): void;
   /** What connections of one partition have acknowledged. */
   acknowledged(partition: number, acks: Ack[]): void;
-  /** Resolves when everything said so far is stored. May wait as long as the log is away. */
+  /** Resolves when everything said so far is stored, or the log was disposed of before that. */
   settled(): Promise<void>;
 }
 
@@ -56,8 +58,13 @@ export interface ConnectionLog {
 export interface ConnectionLogEvents {
   /** The node has a new incarnation, so every connection has a new id. */
   incarnationChanged(incarnation: string): void;
-  /** Kick, drain, undrain or set rooms; the log answers the others itself. */
-  order(order: Order): void;
-  /** Alone for so long that clients are better off elsewhere. */
+  /**
+   * Kick, drain, undrain or set rooms; the log answers the others itself.
+   * @returns false when it names a connection that is not here.
+   */
+  order(order: Order): boolean;
+  /** Without a link for so long that clients are better off elsewhere. */
   isolated(): void;
+  /** That is over: who is still here may stay. */
+  reunited(): void;
 }

@@ -1,12 +1,24 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Endpoint, Order } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import { OrderSchema } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import {
+  OrderAnswerSchema,
+  OrderSchema,
+} from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import type { Ack } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { incarnationOf } from "../../../streams/connection-id.ts";
 import { ALL_NODES_SUBJECT, nodeControlSubject } from "../../../streams/subjects.ts";
-import type { Appender, Link, Messages, Received, Subscription } from "../../bus/contract.ts";
-import type { Clock, Random } from "../../clock/clock.ts";
+import type {
+  Appender,
+  Link,
+  Messages,
+  NodeDeaths,
+  Received,
+  Subscription,
+} from "../../bus/contract.ts";
+import type { Clock, Random, Timer } from "../../clock/clock.ts";
+import { inSlices } from "../../clock/slices.ts";
 import type { EndReason } from "../../status/close.ts";
+import { Announcements } from "./announcements.ts";
 import type { ConnectionLog, ConnectionLogEvents, LoggedConnection } from "./connection-log.ts";
 import { BEAT_EVERY_MS, type BeatInit, NodePulse } from "./node-pulse.ts";
 import { NodeRecords } from "./node-records.ts";
@@ -14,6 +26,8 @@ import { OpenConnections } from "./open-connections.ts";
 
 const DIGEST_EVERY_BEATS = 30_000 / BEAT_EVERY_MS;
 const SETTLE_CHECK_MS = 20;
+/** A log that has not acknowledged for this long takes nothing: no use in giving it logins. */
+const UNACKNOWLEDGED_MS = 10_000;
 
 /** What others are told of the node once a second. */
 export interface NodeStatus {
@@ -21,6 +35,10 @@ export interface NodeStatus {
   draining: boolean;
   /** Event loop utilisation since it was last asked for, 0 to 1. */
   load: number;
+  /** When a new client would have its turn at the earliest, 0: at once. */
+  retryAfterMs: number;
+  /** Clients welcomed a second, lately. */
+  loginsPerSecond: number;
 }
 
 export interface NodeLogOptions {
@@ -33,8 +51,11 @@ export interface NodeLogOptions {
   appender: Appender;
   messages: Messages;
   link: Link;
-  /** Alone for this long, the node sends its clients elsewhere. */
+  deaths: NodeDeaths;
+  /** Without a link for this long, the node sends its clients elsewhere. */
   isolatedAfterMs: number;
+  /** The work of one turn when there is much of it; see inSlices. */
+  sliceMs?: number;
   status(): NodeStatus;
   events: ConnectionLogEvents;
 }
@@ -43,8 +64,8 @@ export interface NodeLogOptions {
  * The access node's side of the log: writes down what happens to its connections, and keeps up
  * with what the log says of the node.
  *
- * While the node does not know that it is heard, it appends nothing: what happens waits. If it
- * was declared dead meanwhile, what waits is dropped, and it tells of all its connections again
+ * While the node does not know that its incarnation is alive, it appends nothing: what happens waits.
+ * If it was declared dead meanwhile, what waits is dropped, and it tells of all its connections again
  * under a new incarnation.
  */
 export class NodeLog implements ConnectionLog {
@@ -52,6 +73,8 @@ export class NodeLog implements ConnectionLog {
   readonly #open: OpenConnections[];
   /** Connections that wait to be stored for the first time. */
   readonly #unstored = new Map<LoggedConnection, () => void>();
+  /** Those of them that were stored when nobody could say whether the incarnation is over. */
+  readonly #storedInDoubt = new Set<LoggedConnection>();
   readonly #pulse: NodePulse;
   readonly #everyNode: Subscription;
   readonly #digestPhase: number;
@@ -59,25 +82,31 @@ export class NodeLog implements ConnectionLog {
   #beganAt: number;
   #beats = 0;
   #records: NodeRecords;
+  #announcements: Announcements;
+  /** What follows a resumption. */
+  #catchingUp: Timer | undefined;
+  #stopped = false;
 
   constructor(options: NodeLogOptions) {
-    const { partitions, clock, random, appender } = options;
+    const { partitions, clock, random, appender, events } = options;
     this.#options = options;
     this.#open = Array.from({ length: partitions }, () => new OpenConnections());
     this.#digestPhase = Math.floor(random() * DIGEST_EVERY_BEATS);
     this.#beganAt = clock.now();
     this.#records = this.#newRecords();
+    this.#announcements = this.#newAnnouncements();
     this.#control = this.#obey(nodeControlSubject(this.incarnation));
     this.#everyNode = this.#obey(ALL_NODES_SUBJECT);
     appender.hold();
     this.#pulse = new NodePulse(this.incarnation, {
       ...options,
-      beat: (serving) => this.#beat(serving),
+      beat: () => this.#beat(),
       ticked: () => this.#sendDueDigests(),
-      suspended: () => appender.hold(),
+      held: () => appender.hold(),
       resumed: () => this.#resume(),
       declaredDead: () => this.#beginAgain(),
-      isolated: () => options.events.isolated(),
+      isolated: () => events.isolated(),
+      reunited: () => events.reunited(),
     });
   }
 
@@ -91,7 +120,12 @@ export class NodeLog implements ConnectionLog {
   }
 
   get serving(): boolean {
-    return this.#pulse.check() && this.#options.appender.ready;
+    const { appender } = this.#options;
+    return this.#pulse.check() && appender.ready && appender.oldestAgeMs < UNACKNOWLEDGED_MS;
+  }
+
+  get oldestAgeMs(): number {
+    return this.#options.appender.oldestAgeMs;
   }
 
   /** Connections the log was told of. */
@@ -105,7 +139,9 @@ export class NodeLog implements ConnectionLog {
     const rooms = [...connection.rooms];
     this.#of(connection).set(connection, rooms);
     this.#unstored.set(connection, stored);
-    this.#records.connected(connection, rooms, () => this.#stored(connection));
+    this.#announcements.record(connection, () =>
+      this.#records.connected(connection, rooms, () => this.#stored(connection)),
+    );
   }
 
   roomsChanged(connection: LoggedConnection): void {
@@ -114,14 +150,14 @@ export class NodeLog implements ConnectionLog {
     this.#pulse.check();
     const rooms = [...connection.rooms];
     open.set(connection, rooms);
-    this.#records.roomsChanged(connection, rooms);
+    this.#announcements.record(connection, () => this.#records.roomsChanged(connection, rooms));
   }
 
   closed(connection: LoggedConnection, reason: EndReason): void {
     if (!this.#of(connection).delete(connection)) return;
     this.#pulse.check();
     this.#unstored.delete(connection);
-    this.#records.disconnected(connection, reason);
+    this.#announcements.record(connection, () => this.#records.disconnected(connection, reason));
   }
 
   acknowledged(partition: number, acks: Ack[]): void {
@@ -131,14 +167,17 @@ export class NodeLog implements ConnectionLog {
   async settled(): Promise<void> {
     const { appender, clock } = this.#options;
     this.#records.flush();
-    while (appender.backlog > 0) {
+    while (appender.backlog > 0 && !this.#stopped) {
       await new Promise<void>((resolve) => clock.after(SETTLE_CHECK_MS, resolve));
     }
   }
 
   /** Stops beating and listening. What was appended goes out still. */
   [Symbol.dispose](): void {
+    this.#stopped = true;
     this.#pulse.stop();
+    this.#announcements.stop();
+    this.#catchingUp?.cancel();
     this.#control.stop();
     this.#everyNode.stop();
   }
@@ -149,9 +188,14 @@ export class NodeLog implements ConnectionLog {
     return open;
   }
 
+  /** Its client may be welcomed, unless the incarnation in whose name it is stored may be over. */
   #stored(connection: LoggedConnection): void {
     const stored = this.#unstored.get(connection);
     if (stored === undefined) return;
+    if (!this.#pulse.check()) {
+      this.#storedInDoubt.add(connection);
+      return;
+    }
     this.#unstored.delete(connection);
     stored();
   }
@@ -161,52 +205,68 @@ export class NodeLog implements ConnectionLog {
     return new NodeRecords({ ...this.#options, incarnation });
   }
 
-  #beat(serving: boolean): BeatInit {
-    const { name, version, status, appender } = this.#options;
-    return {
-      ...status(),
-      name,
-      version,
-      startedAtMs: BigInt(this.#beganAt),
-      connections: this.connections,
-      serving: serving && appender.ready,
-    };
+  #newAnnouncements(): Announcements {
+    const { clock, sliceMs } = this.#options;
+    return new Announcements({
+      clock,
+      sliceMs,
+      open: this.#open,
+      records: this.#records,
+      stored: (connection) => this.#stored(connection),
+    });
+  }
+
+  #beat(): BeatInit {
+    const { name, version, status } = this.#options;
+    const { serving, connections } = this;
+    return { ...status(), name, version, startedAtMs: BigInt(this.#beganAt), connections, serving };
   }
 
   /** What waited goes out. Orders may have been missed, so every partition is compared. */
   #resume(): void {
-    this.#options.appender.release();
-    for (let partition = 0; partition < this.#open.length; partition++) this.#digest(partition);
+    const { appender, clock, sliceMs } = this.#options;
+    appender.release();
+    this.#catchingUp?.cancel();
+    this.#catchingUp = inSlices(this.#catchUp(), (work) => work(), { clock, sliceMs });
   }
 
-  /** The old incarnation is over, and with it everything that was not stored in its name. */
-  #beginAgain(): void {
+  *#catchUp(): Generator<() => void, void> {
+    for (const connection of this.#storedInDoubt) {
+      this.#storedInDoubt.delete(connection);
+      yield () => this.#stored(connection);
+    }
+    for (const partition of this.#open.keys()) yield () => this.#digest(partition);
+  }
+
+  /**
+   * The old incarnation is over, and with it everything that was not stored in its name.
+   * @returns the new one.
+   */
+  #beginAgain(): string {
     const { appender, clock, events } = this.#options;
     this.#beganAt = Math.max(clock.now(), this.#beganAt + 1);
+    this.#announcements.stop();
+    this.#catchingUp?.cancel();
+    this.#storedInDoubt.clear();
     this.#records.end();
+    appender.discard();
     this.#records = this.#newRecords();
+    this.#announcements = this.#newAnnouncements();
     this.#control.stop();
     this.#control = this.#obey(nodeControlSubject(this.incarnation));
-    appender.discard();
+    appender.release();
     for (const [partition, open] of this.#open.entries()) {
-      if (open.size > 0) this.#announce(partition);
+      if (open.size > 0) this.#announcements.add(partition);
     }
-    this.#pulse.become(this.incarnation);
     events.incarnationChanged(this.incarnation);
-  }
-
-  #announce(partition: number): void {
-    const open = this.#open[partition];
-    if (open === undefined) return;
-    const waiting = [...this.#unstored.keys()].filter((one) => one.partition === partition);
-    this.#records.announced(partition, open, () => {
-      for (const connection of waiting) this.#stored(connection);
-    });
+    return this.incarnation;
   }
 
   #digest(partition: number): void {
     const open = this.#open[partition];
-    if (open !== undefined) this.#records.digest(partition, open);
+    // An announcement says all that a digest could.
+    if (open === undefined || this.#announcements.concerns(partition)) return;
+    this.#records.digest(partition, open);
   }
 
   /** Every partition once in 30 s, spread over that time. */
@@ -224,18 +284,20 @@ export class NodeLog implements ConnectionLog {
     return this.#options.messages.subscribe(subject, (message) => this.#order(message));
   }
 
-  #order({ data }: Received): void {
-    const order: Order = fromBinary(OrderSchema, data);
+  #order(message: Received): void {
+    const order: Order = fromBinary(OrderSchema, message.data);
     const { body } = order;
     switch (body.case) {
       case "announce":
-        if (this.#pulse.check()) this.#announce(body.value.partition);
+        if (this.#pulse.check()) this.#announcements.add(body.value.partition);
         break;
       case "sendDigest":
         if (this.#pulse.check()) this.#digest(body.value.partition);
         break;
-      default:
-        this.#options.events.order(order);
+      default: {
+        const taken = this.#options.events.order(order);
+        message.respond(toBinary(OrderAnswerSchema, create(OrderAnswerSchema, { taken })));
+      }
     }
   }
 }

@@ -1,19 +1,16 @@
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { BeatAnswerSchema, BeatSchema } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
-import {
-  beatAnswerSubject,
-  beatAnswersFilter,
-  beatOfAnswer,
-  nodeBeatSubject,
-} from "../../../streams/subjects.ts";
-import type { Link, Messages, Received, Subscription } from "../../bus/contract.ts";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BeatSchema } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { nodeBeatSubject, nodeDownFilter } from "../../../streams/subjects.ts";
+import type { Link, Messages, NodeDeaths, Subscription } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
+import { type Life, type LifeEffect, type LifeEvent, step, unborn } from "./life.ts";
 
 export const BEAT_EVERY_MS = 1_000;
-/** A node that was not answered for this long is on its own. It is declared dead only after 5 s. */
-export const UNANSWERED_MS = 4_000;
-/** Beats whose answer would say nothing any more are forgotten. */
-const BEATS_KEPT = 8;
+/**
+ * A tick that is late by more than this says that the process stood still. Nobody declares a node dead
+ * for a silence this short.
+ */
+const LATE_MS = 3_000;
 
 export type BeatInit = MessageInitShape<typeof BeatSchema>;
 
@@ -21,147 +18,150 @@ export interface NodePulseOptions {
   clock: Clock;
   messages: Messages;
   link: Link;
-  /** After this long alone, clients are better off elsewhere. */
+  deaths: NodeDeaths;
+  /** After this long without a link, clients are better off elsewhere. */
   isolatedAfterMs: number;
   /** What the next beat says besides the incarnation. */
-  beat(serving: boolean): BeatInit;
+  beat(): BeatInit;
   /** Once a second, after the beat. */
   ticked(): void;
-  suspended(): void;
+  /** Say nothing more, until one of the next two. */
+  held(): void;
   resumed(): void;
-  /** The log says that this incarnation is over. */
-  declaredDead(): void;
+  /** The log says that this incarnation is over. Gives the next one, which is certain. */
+  declaredDead(): string;
   isolated(): void;
+  reunited(): void;
 }
 
-type State = { kind: "serving" } | { kind: "suspended"; since: number; reported: boolean };
-
-/**
- * Whether the rest of the system knows that this node is alive, and whether the node knows that.
- *
- * An answer proves only that the node was heard when it sent that beat. So what counts is when the
- * last answered beat was *sent*: a node that was frozen finds that long ago, however many answers
- * wait for it, and is suspended before it says anything.
- */
+/** Beats, and runs the state machine of life.ts with what it needs: clock, link, the log's answers. */
 export class NodePulse {
   readonly #options: NodePulseOptions;
   #incarnation: string;
-  #state: State;
-  #beat = 0;
-  /** When the latest beats were sent, in monotonic ms. */
-  readonly #sentAt = new Map<number, number>();
-  /** When the latest answered beat was sent. */
-  #answeredAt = Number.NEGATIVE_INFINITY;
-  #answers: Subscription;
+  #life: Life;
+  #tickedAt: number;
+  #rumours: Subscription;
   readonly #link: Subscription;
   #timer: Timer | undefined;
+  #asking: Timer | undefined;
 
-  /** Starts suspended: a new node serves once it was heard. */
   constructor(incarnation: string, options: NodePulseOptions) {
     const { clock, link } = options;
     this.#options = options;
     this.#incarnation = incarnation;
-    this.#state = { kind: "suspended", since: clock.monotonic(), reported: false };
-    this.#answers = this.#listen();
-    this.#link = link.watch((connected) => this.#linkChanged(connected));
+    this.#tickedAt = clock.monotonic();
+    this.#life = unborn(link.connected, this.#tickedAt);
+    this.#rumours = this.#listen();
+    this.#link = link.watch((up) => this.#happened({ kind: "link", up }));
   }
 
   start(): void {
-    this.#timer = this.#options.clock.every(BEAT_EVERY_MS, () => this.#tick());
+    const { clock, link } = this.#options;
+    this.#tickedAt = clock.monotonic();
+    this.#timer = clock.every(BEAT_EVERY_MS, () => this.#tick());
+    this.#happened({ kind: "link", up: link.connected });
     this.#sendBeat();
   }
 
   /**
-   * True while the node is known to be alive; suspends it when it is due. To be asked before
-   * anything is said in the name of the incarnation.
+   * True while the incarnation is known to be alive. To be asked before anything is said in its name: a
+   * process that stood still finds that out here.
    */
   check(): boolean {
-    if (this.#state.kind === "suspended") return false;
-    if (this.#options.link.connected && this.#isHeard(this.#answeredAt)) return true;
-    this.#suspend();
-    return false;
-  }
-
-  /** Goes on under another incarnation. Whoever declared the old one dead is there to hear of it. */
-  become(incarnation: string): void {
-    this.#answers.stop();
-    this.#incarnation = incarnation;
-    this.#answers = this.#listen();
-    this.#sendBeat();
+    if (this.#life.kind === "certain" && this.#isLate()) this.#happened({ kind: "late" });
+    return this.#life.kind === "certain";
   }
 
   stop(): void {
     this.#timer?.cancel();
-    this.#answers.stop();
+    this.#timer = undefined;
+    this.#asking?.cancel();
+    this.#rumours.stop();
     this.#link.stop();
   }
 
+  #isLate(): boolean {
+    return this.#options.clock.monotonic() - this.#tickedAt > BEAT_EVERY_MS + LATE_MS;
+  }
+
   #listen(): Subscription {
-    return this.#options.messages.subscribe(beatAnswersFilter(this.#incarnation), (answer) =>
-      this.#answered(answer),
+    return this.#options.messages.subscribe(nodeDownFilter(this.#incarnation), () =>
+      this.#happened({ kind: "rumour" }),
     );
   }
 
   #tick(): void {
-    const { clock, isolatedAfterMs } = this.#options;
-    if (!this.check() && this.#state.kind === "suspended" && !this.#state.reported) {
-      if (clock.monotonic() - this.#state.since >= isolatedAfterMs) {
-        this.#state.reported = true;
-        this.#options.isolated();
-      }
-    }
+    if (this.#isLate()) this.#happened({ kind: "late" });
+    this.#tickedAt = this.#options.clock.monotonic();
+    this.#happened({ kind: "tick" });
     this.#sendBeat();
     this.#options.ticked();
   }
 
   #sendBeat(): void {
-    const { messages, clock } = this.#options;
+    const { messages, beat } = this.#options;
     const incarnation = this.#incarnation;
-    this.#beat += 1;
-    this.#sentAt.set(this.#beat, clock.monotonic());
-    this.#sentAt.delete(this.#beat - BEATS_KEPT);
-    const serving = this.#state.kind === "serving";
-    const beat = create(BeatSchema, { ...this.#options.beat(serving), incarnation });
-    messages.publish(
-      nodeBeatSubject(incarnation),
-      toBinary(BeatSchema, beat),
-      beatAnswerSubject(incarnation, this.#beat),
-    );
+    const message = create(BeatSchema, { ...beat(), incarnation });
+    messages.publish(nodeBeatSubject(incarnation), toBinary(BeatSchema, message));
   }
 
-  #answered({ subject, data, noResponders }: Received): void {
-    // The server's word that no projector is there looks just like the answer of one.
-    if (noResponders) return;
-    const sentAt = this.#sentAt.get(beatOfAnswer(subject));
-    if (sentAt === undefined) return;
-    if (fromBinary(BeatAnswerSchema, data).dead) {
-      this.#options.declaredDead();
-      return;
+  /** A node that has not started asks nothing yet, and one that has stopped nothing any more. */
+  #happened(event: LifeEvent): void {
+    if (this.#timer === undefined) return;
+    const { clock, isolatedAfterMs } = this.#options;
+    const { life, effects } = step(this.#life, event, clock.monotonic(), isolatedAfterMs);
+    this.#life = life;
+    for (const effect of effects) this.#do(effect);
+  }
+
+  #do(effect: LifeEffect): void {
+    const options = this.#options;
+    switch (effect.kind) {
+      case "hold":
+        options.held();
+        break;
+      case "ask":
+        this.#asking?.cancel();
+        this.#asking = undefined;
+        if (effect.afterMs === 0) void this.#ask(effect.question);
+        else {
+          const ask = () => void this.#ask(effect.question);
+          this.#asking = options.clock.after(effect.afterMs, ask);
+        }
+        break;
+      case "resume":
+        options.resumed();
+        // Clients need not wait a second to hear of it.
+        this.#sendBeat();
+        break;
+      case "begin-again":
+        this.#beginAgain();
+        break;
+      case "isolated":
+        options.isolated();
+        break;
+      case "reunited":
+        options.reunited();
+        break;
     }
-    this.#answeredAt = Math.max(this.#answeredAt, sentAt);
-    if (this.#state.kind === "suspended" && this.#options.link.connected && this.#isHeard(sentAt)) {
-      this.#state = { kind: "serving" };
-      this.#options.resumed();
-      // Clients need not wait a second to hear of it.
-      this.#sendBeat();
+  }
+
+  async #ask(question: number): Promise<void> {
+    let event: LifeEvent = { kind: "unanswered", question };
+    try {
+      const dead = await this.#options.deaths.isDead(this.#incarnation);
+      // An answer that waited here while the process stood still says nothing of that time.
+      if (dead || !this.#isLate()) event = { kind: "answered", question, dead };
+    } catch {
+      // Asked again after a while.
     }
+    this.#happened(event);
   }
 
-  #isHeard(sentAt: number): boolean {
-    return this.#options.clock.monotonic() - sentAt < UNANSWERED_MS;
-  }
-
-  #linkChanged(connected: boolean): void {
-    if (connected) {
-      // A node that has not started is not to be found yet.
-      if (this.#timer !== undefined) this.#sendBeat();
-    } else if (this.#state.kind === "serving") {
-      this.#suspend();
-    }
-  }
-
-  #suspend(): void {
-    this.#state = { kind: "suspended", since: this.#options.clock.monotonic(), reported: false };
-    this.#options.suspended();
+  #beginAgain(): void {
+    this.#rumours.stop();
+    this.#incarnation = this.#options.declaredDead();
+    this.#rumours = this.#listen();
+    this.#sendBeat();
   }
 }

@@ -96,8 +96,16 @@ export class NodeRecords {
     this.#append(partition, "digest", { case: "digest", value });
   }
 
-  /** All connections of the partition, in as many records as it takes. `stored`: the last one is. */
-  announced(partition: number, open: OpenConnections, stored: () => void): void {
+  /**
+   * All connections of the partition, in as many records as it takes. `stored`: the last one is. Gives
+   * each when it is in, so that the work may be spread over several turns; no other record of the
+   * partition may be appended meanwhile.
+   */
+  *announced(
+    partition: number,
+    open: OpenConnections,
+    stored: () => void,
+  ): Generator<LoggedConnection, void> {
     let part: Connection[] = [];
     let bytes = 0;
     let first = true;
@@ -112,6 +120,7 @@ export class NodeRecords {
       }
       part.push(this.#connection(connection, rooms));
       bytes += size;
+      yield connection;
     }
     this.#announcedPart(partition, part, { first, last: true }, stored);
   }

@@ -26,11 +26,19 @@ export interface Ending {
   frame: SharedFrame;
 }
 
-/** The last frame of a connection. `detail` says which rule, which field. */
-export function ending(reason: CloseReason, detail: string | undefined, random: Random): Ending {
+/**
+ * The last frame of a connection. `detail` says which rule, which field; `afterMs` when to come back,
+ * where that is not left to chance.
+ */
+export function ending(
+  reason: CloseReason,
+  about: { detail?: string | undefined; afterMs?: number; random: Random },
+): Ending {
   const { code, text: rule } = CLOSE[reason];
+  const { detail, random } = about;
   const text = detail === undefined ? rule : `${rule}: ${detail}`;
-  const afterMs = Math.floor(random() * (SPREAD_MS[reason] ?? USUAL_SPREAD_MS));
+  const spreadMs = SPREAD_MS[reason] ?? USUAL_SPREAD_MS;
+  const afterMs = about.afterMs ?? Math.floor(random() * spreadMs);
   const value = create(CloseSchema, {
     code,
     reason: text,

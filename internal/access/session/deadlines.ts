@@ -1,14 +1,17 @@
 /** When a session has to end by itself. All its deadlines share one place on the wheel. */
 import type { CloseReason } from "../../status/close.ts";
 import type { Session } from "./session.ts";
-import { isLoggedIn } from "./session-state.ts";
 
 /** The deadline that has passed, if one has. */
 export function passedDeadline(session: Session): CloseReason | undefined {
   const { wheel, clock, limits } = session.services;
-  if (!isLoggedIn(session.state)) {
-    const passed = session.acceptedAtMs + limits.loginTimeoutMs <= wheel.now;
+  if (session.state === "awaiting-login") {
+    const passed = session.waitingSinceMs + limits.loginTimeoutMs <= wheel.now;
     return passed ? "login-timeout" : undefined;
+  }
+  if (session.state === "logging-in") {
+    const passed = session.waitingSinceMs + limits.storeTimeoutMs <= wheel.now;
+    return passed ? "overloaded" : undefined;
   }
   if (session.tokenExpiresAtMs <= clock.now()) return "token-expired";
   if (session.heardAtMs + session.idleMs <= wheel.now) return "idle";
@@ -18,8 +21,11 @@ export function passedDeadline(session: Session): CloseReason | undefined {
 /** Milliseconds to the nearest deadline. */
 export function nextDeadline(session: Session): number {
   const { wheel, clock, limits } = session.services;
-  if (!isLoggedIn(session.state)) {
-    return session.acceptedAtMs + limits.loginTimeoutMs - wheel.now;
+  if (session.state === "awaiting-login") {
+    return session.waitingSinceMs + limits.loginTimeoutMs - wheel.now;
+  }
+  if (session.state === "logging-in") {
+    return session.waitingSinceMs + limits.storeTimeoutMs - wheel.now;
   }
   const idle = session.heardAtMs + session.idleMs - wheel.now;
   const token = session.tokenExpiresAtMs - clock.now();

@@ -8,27 +8,36 @@ import {
 import { connectionId } from "../../../streams/connection-id.ts";
 import { partitionOf } from "../../../streams/partition.ts";
 import type { VerifiedToken } from "../../auth/claims.ts";
-import type { CloseReason } from "../../status/close.ts";
 import { HoldfastError } from "../../status/errors.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
 import { toRequest } from "../rooms/rooms.ts";
+import { setRooms } from "./rooms-order.ts";
 import type { Session } from "./session.ts";
 import { isLoggedIn } from "./session-state.ts";
 
 /** Handles Login. Never rejects: what goes wrong ends the session. */
 export async function logIn(session: Session, login: Login): Promise<void> {
   try {
-    const refusal = refusalOfNode(session);
-    if (refusal !== undefined) {
-      session.end(refusal);
+    const { state, log, doorway, limits, wheel } = session.services;
+    if (state.draining) {
+      session.end("going-away");
       return;
     }
-    const { maxRooms } = session.services.limits;
+    // Those who had a connection come before those who want one.
+    const resumes = isResumption(login);
+    if (!log.serving || (doorway.isOverfull && !resumes)) {
+      session.turnAway();
+      return;
+    }
+    if (resumes) session.passDoor();
+    const { maxRooms } = limits;
     if ((login.resume?.rooms.length ?? 0) > maxRooms) {
       session.end("bad-frame", `login.resume.rooms must be at most ${maxRooms}`);
       return;
     }
     session.advance("login");
+    session.waitingSinceMs = wheel.now;
+    session.reschedule();
     const token = await verified(session, login.token);
     if (token !== undefined && session.state === "logging-in") open(session, login, token);
   } catch (error) {
@@ -70,9 +79,8 @@ export function welcome(session: Session, resumed: boolean): void {
   session.send(SharedFrame.of({ case: "welcome", value }));
 }
 
-function refusalOfNode({ services }: Session): CloseReason | undefined {
-  if (services.state.draining) return "going-away";
-  return services.log.serving ? undefined : "overloaded";
+function isResumption({ resume }: Login): boolean {
+  return resume !== undefined && resume.connectionId !== "";
 }
 
 /** The verified token; undefined when it does not verify, and the session has ended. */
@@ -117,7 +125,9 @@ function keepToken(session: Session, { expiresAtMs, id, issuedAtMs }: VerifiedTo
 function stored(session: Session, login: Login): void {
   try {
     if (!session.advance("welcomed")) return; // it ended meanwhile
-    const { rooms, metrics, state } = session.services;
+    const { rooms, metrics, state, doorway } = session.services;
+    session.passDoor();
+    doorway.welcomed();
     metrics.logins += 1;
     metrics.sessions += 1;
     rooms.enter(session);
@@ -126,9 +136,11 @@ function stored(session: Session, login: Login): void {
       session.end("going-away");
       return;
     }
-    const { resume } = login;
-    welcome(session, resume !== undefined && resume.connectionId !== "");
-    if (resume !== undefined) rooms.join(session, resume.rooms.map(toRequest));
+    welcome(session, isResumption(login));
+    if (login.resume !== undefined) rooms.join(session, login.resume.rooms.map(toRequest));
+    const { ordered = [] } = session;
+    session.ordered = undefined;
+    for (const order of ordered) setRooms(session, order);
   } catch (error) {
     session.fault(error);
   }

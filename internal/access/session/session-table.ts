@@ -19,6 +19,16 @@ export class SessionTable {
     return session !== undefined && isLoggedIn(session.state) ? session : undefined;
   }
 
+  /** The session, if it is there and the log was told of it: logged in, or about to be. */
+  logged(counter: number): Session | undefined {
+    const session = this.#sessions.get(counter);
+    return session?.logged === true ? session : undefined;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
   /** All of them, logged in or not. Some may be added and deleted meanwhile. */
   [Symbol.iterator](): Iterator<Session> {
     return this.#sessions.values();

@@ -3,6 +3,7 @@
  * There may be tens of thousands, so it holds fields and no closures; what it does with frames is
  * in the files beside it.
  */
+import type { SetRooms } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import type { Client } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { refilled } from "../../clock/token-bucket.ts";
 import type { WheelEntry } from "../../clock/wheel.ts";
@@ -14,7 +15,7 @@ import { ProtocolViolation } from "../../wire/violation.ts";
 import type { LoggedConnection } from "../log/connection-log.ts";
 import type { SessionServices } from "../services.ts";
 import type { Dialogue } from "../uplink/dialogue.ts";
-import { ending } from "./close-frame.ts";
+import { type Ending, ending } from "./close-frame.ts";
 import { nextDeadline, passedDeadline } from "./deadlines.ts";
 import { handleFrame } from "./frames.ts";
 import { admittance, Outbox } from "./outbox.ts";
@@ -61,13 +62,17 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   wheelPrevious: WheelEntry | undefined = undefined;
   wheelNext: WheelEntry | undefined = undefined;
   dueAtMs = 0;
-  readonly acceptedAtMs: number;
+  /** When it came, and then when its Login did. */
+  waitingSinceMs: number;
   heardAtMs: number;
   /** Silence beyond this is the end. */
   idleMs: number;
   /** When a drain closes it. */
   drainedAtMs: number | undefined = undefined;
 
+  /** Orders of businesses that came while it was logging in. */
+  ordered: SetRooms[] | undefined = undefined;
+  #throughDoor = false;
   #outbox: Outbox | undefined = undefined;
   #frameTokens: number;
 
@@ -76,7 +81,7 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     this.services = services;
     this.transport = transport;
     this.counter = counter;
-    this.acceptedAtMs = wheel.now;
+    this.waitingSinceMs = wheel.now;
     this.heardAtMs = wheel.now;
     this.idleMs = limits.heartbeatMs * limits.idleHeartbeats;
     this.#frameTokens = limits.frameRate.burst;
@@ -114,6 +119,14 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     this.end(violation.reason, violation.message);
   }
 
+  /** A message that is only too long breaks our rule as well, and its client is told which. */
+  broken({ reason, message }: ProtocolViolation): void {
+    this.#finish(reason);
+    if (reason !== "frame-too-large") return;
+    const { random } = this.services;
+    this.#write(ending(reason, { detail: message, random }).frame);
+  }
+
   drained(): void {
     const outbox = this.#outbox;
     if (outbox === undefined) return;
@@ -129,8 +142,10 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   }
 
   closed(end: Exclude<SilentEnd, "node-down">): void {
-    this.services.metrics.connections -= 1;
+    const { metrics, doorway } = this.services;
+    metrics.connections -= 1;
     this.#finish(end);
+    doorway.throughLeaving();
   }
 
   // What the node does with it.
@@ -153,7 +168,25 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   /** Ends the connection and says why. Does nothing when it is over already. */
   end(reason: CloseReason, detail?: string): void {
     if (this.state === "closed") return;
-    const { code, text, frame } = ending(reason, detail, this.services.random);
+    this.#endWith(reason, ending(reason, { detail, random: this.services.random }));
+  }
+
+  /** Ends the connection: too many are coming in, and this client has its turn later. */
+  turnAway(): void {
+    if (this.state === "closed") return;
+    const { random, doorway } = this.services;
+    const afterMs = doorway.nextSlotMs();
+    this.#endWith("overloaded", ending("overloaded", { afterMs, random }));
+  }
+
+  /** It does not count any more among those who are coming in. */
+  passDoor(): void {
+    if (this.#throughDoor) return;
+    this.#throughDoor = true;
+    this.services.doorway.through();
+  }
+
+  #endWith(reason: CloseReason, { code, text, frame }: Ending): void {
     this.#finish(reason);
     this.#write(frame);
     this.transport.close(code, text);
@@ -172,6 +205,7 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   due(): void {
     const reason = passedDeadline(this);
     if (reason === undefined) this.reschedule();
+    else if (reason === "overloaded") this.turnAway();
     else this.end(reason);
   }
 
@@ -235,6 +269,7 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     const { wheel, table, rooms, log, acks, metrics, logger } = this.services;
     wheel.remove(this);
     table.delete(this);
+    this.passDoor();
     this.#outbox = undefined;
     metrics.ends[reason] += 1;
     try {

@@ -9,6 +9,7 @@ import { RequestCaller } from "./request.ts";
 import type { RequestInbox } from "./request-inbox.ts";
 import { RpcCaller } from "./rpc.ts";
 import { StreamHandler } from "./stream.ts";
+import type { UplinkRoom } from "./uplink-room.ts";
 
 export interface Handler {
   /** Settles the exchange, at once or later. Throws nothing. */
@@ -21,6 +22,8 @@ export interface Handler {
 export interface HandlerMeans {
   /** For stream HF_UPLINK. */
   appender: Appender;
+  /** In that stream. */
+  room: UplinkRoom;
   inbox: RequestInbox;
   wheel: Wheel;
 }

@@ -1,6 +1,7 @@
 import type { Business } from "../../../streams/records.ts";
-import type { Appender, Bucket, Messages, Subscription } from "../../bus/contract.ts";
+import type { Appender, Bucket, Messages, Streams, Subscription } from "../../bus/contract.ts";
 import { followBusinesses } from "../../businesses/registry.ts";
+import type { Random } from "../../clock/clock.ts";
 import type { Wheel } from "../../clock/wheel.ts";
 import type { Logger } from "../../observe/logger.ts";
 import type { AccessMetrics } from "../metrics.ts";
@@ -8,12 +9,15 @@ import { type BusinessCounters, newBusinessCounters } from "./counters.ts";
 import type { HandlerMeans } from "./handler.ts";
 import { Lane } from "./lane.ts";
 import { RequestInbox } from "./request-inbox.ts";
+import { UplinkRoom } from "./uplink-room.ts";
 
 export interface LanesOptions {
   /** `hf_business` */
   businesses: Bucket;
   /** For stream HF_UPLINK. */
   appender: Appender;
+  streams: Pick<Streams, "state" | "sizeAt">;
+  random: Random;
   messages: Messages;
   wheel: Wheel;
   metrics: AccessMetrics;
@@ -27,11 +31,13 @@ export class Lanes implements Disposable {
   readonly #apps = new Map<string, Map<string, Lane>>();
   #watch: Subscription | undefined;
 
-  private constructor({ appender, messages, wheel, metrics, logger }: LanesOptions) {
+  private constructor(options: LanesOptions) {
+    const { appender, streams, random, messages, wheel, metrics, logger } = options;
     const late = () => {
       metrics.uplinkAnswersLate += 1;
     };
-    this.#means = { appender, wheel, inbox: new RequestInbox(messages, wheel, late) };
+    const room = new UplinkRoom(streams, wheel, random);
+    this.#means = { appender, room, wheel, inbox: new RequestInbox(messages, wheel, late) };
     this.#logger = logger;
   }
 

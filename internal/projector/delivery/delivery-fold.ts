@@ -12,12 +12,12 @@ import { connectionId } from "../../../streams/connection-id.ts";
 import type { ReceiptStep } from "../../../streams/records.ts";
 import type { MailHeader } from "../../bus/contract.ts";
 import { groupKey } from "../fold/group-index.ts";
-import type { DeliveryEffect } from "./effects.ts";
-import { acceptedEntry, addStep, type Entry, mailedEntry } from "./entry.ts";
+import type { DeliveryEffect, Loaded } from "./effects.ts";
+import { acceptedEntry, addStep, type Entry } from "./entry.ts";
 import { type Connection, Inbox } from "./inbox.ts";
 import { mail, mailAtMs, mailed, notMailed, notPurged, purge, purged } from "./mailing.ts";
 import { connect, loaded, notLoaded, notWritten, retry, retryAtMs, send } from "./sending.ts";
-import { acknowledge, expire } from "./settling.ts";
+import { acknowledge, type DeviceAck, expire } from "./settling.ts";
 import type { Slots } from "./slots.ts";
 import {
   type ConnectionOf,
@@ -86,8 +86,9 @@ export class DeliveryFold {
   mailFound(header: MailHeader, nowMs: number): void {
     const inbox = this.#inbox(header.app, header.device, nowMs);
     // An owner that has stopped may have stored it after another one had: one copy is enough.
-    if (inbox.find(header.sequence) !== undefined) inbox.doneMail.push(header.mailedAs);
-    else inbox.insert(mailedEntry(header, nowMs));
+    if (inbox.has(header.sequence)) inbox.doneMail.push(header.mailedAs);
+    else inbox.mail.add(header);
+    inbox.handledKnown = false;
   }
 
   /** A mailbox that was marked as full. */
@@ -97,21 +98,28 @@ export class DeliveryFold {
 
   // What the log says.
 
-  accepted(sequence: number, accepted: Accepted, atMs: number, nowMs: number): void {
+  /** `recordSequence`: its log sequence, `sequence` its delivery sequence. */
+  accepted(
+    recordSequence: number,
+    accepted: Accepted,
+    { sequence, atMs, nowMs }: { sequence: number; atMs: number; nowMs: number },
+  ): void {
     const { app, device, messageId, business } = accepted;
     const state = this.#state;
     const inbox = this.#inbox(app, device, nowMs);
+    if (!state.live) state.inheritedUpTo = Math.max(state.inheritedUpTo, sequence);
     // In the mailbox already: an earlier owner put it there.
-    if (inbox.find(sequence) !== undefined) return;
+    if (inbox.has(sequence)) return;
     const expiresAtMs = Number(accepted.expiresAtMs);
     // A copy: the record's bytes are part of the block that was read from the socket.
     const message = accepted.message.slice();
+    const hold = { sequence: recordSequence, sinceMs: nowMs, released: false };
     const entry = acceptedEntry(
       { sequence, messageId, business, acceptedAtMs: atMs, expiresAtMs, message },
-      nowMs,
+      hold,
     );
     inbox.insert(entry);
-    state.holds.add(entry);
+    state.holds.add(hold);
     state.counters.accepted += 1;
     if (state.live) this.#attend(inbox, nowMs);
   }
@@ -136,13 +144,24 @@ export class DeliveryFold {
     }
   }
 
+  /**
+   * A device that has logged in says up to where it has handled deliveries: an acknowledgement, however
+   * its earlier connections ended.
+   */
+  claimed(app: string, device: string, ack: DeviceAck, nowMs: number): void {
+    const inbox = this.#state.inboxes.get(groupKey(app, device));
+    if (inbox === undefined) return;
+    acknowledge(this.#state, inbox, ack, nowMs);
+    this.#attend(inbox, nowMs);
+  }
+
   /** The device may have another connection than before, or none. */
   moved(app: string, device: string, nowMs: number): void {
     const inbox = this.#state.inboxes.get(groupKey(app, device));
     if (inbox === undefined) return;
     const connection = this.#state.connectionOf(app, device);
     if (connection?.id === inbox.connection?.id) return;
-    connect(inbox, connection, nowMs);
+    connect(this.#state, inbox, connection, nowMs);
     if (this.#state.live) this.#attend(inbox, nowMs);
   }
 
@@ -187,14 +206,8 @@ export class DeliveryFold {
     this.#goOn(inbox, this.#state.puts, nowMs);
   }
 
-  /** `messages`: what of the entries the mailbox has, by delivery sequence. */
-  loaded(
-    inbox: Inbox,
-    entries: readonly Entry[],
-    messages: ReadonlyMap<number, Uint8Array>,
-    nowMs: number,
-  ): void {
-    loaded(this.#state, inbox, entries, messages, nowMs);
+  loaded(inbox: Inbox, entries: readonly Entry[], found: Loaded, nowMs: number): void {
+    loaded(this.#state, inbox, entries, found, nowMs);
     this.#goOn(inbox, this.#state.loads, nowMs);
   }
 
@@ -236,9 +249,9 @@ export class DeliveryFold {
   }
 
   #mark(inbox: Inbox): void {
-    const { app, device, entries } = inbox;
+    const { app, device, size } = inbox;
     const { mailbox } = this.#state.limits;
-    const full = entries.length >= (inbox.full ? mailbox * REOPEN_BELOW : mailbox);
+    const full = size >= (inbox.full ? mailbox * REOPEN_BELOW : mailbox);
     if (full === inbox.full) return;
     inbox.full = full;
     this.#state.effects.push({ kind: "mark", app, device, full });

@@ -1,25 +1,31 @@
 import type { ReceiptStep } from "../../../streams/records.ts";
-import type { MailHeader } from "../../bus/contract.ts";
 import type { Hold } from "./holds.ts";
+import type { MailPlace } from "./mail-index.ts";
 
 /**
- * A must-arrive message of one device that is neither acknowledged nor expired. Its `sequence`, that of
- * its Accepted record, is its delivery sequence. `released`: it is in the mailbox, or over.
+ * A must-arrive message of one device that is neither acknowledged nor expired, and that is in memory:
+ * it is only in the log, or being sent. What is only in the mailbox is a `MailPlace`.
  */
-export interface Entry extends Hold {
-  readonly messageId: string;
-  readonly business: string;
-  /** Unix ms, by the clock of the push API. */
-  readonly acceptedAtMs: number;
+export interface Entry {
+  /** Its delivery sequence. */
+  readonly sequence: number;
   /** Unix ms. */
   readonly expiresAtMs: number;
+  /** Unix ms, by the owner's clock: when it came to know of it. */
+  readonly sinceMs: number;
+  /** The length of the message. */
+  readonly bytes: number;
+  /** What says so of it is known once the message was read from the mailbox, or came from the log. */
+  about: About | undefined;
+  /** Keeps its record in the log, while nothing else has the message. */
+  hold: Hold | undefined;
   /** Encoded holdfast.wire.v1.Message; undefined while only the mailbox has it. */
   message: Uint8Array | undefined;
   /** Its sequence in the mail stream, 0 while it is not there. */
   mailedAs: number;
   /** On its way into the mailbox. */
   mailing: boolean;
-  /** Acknowledged or expired. */
+  /** No longer in the inbox: acknowledged, expired, or only in the mailbox again. */
   over: boolean;
   /** How often it was sent. */
   attempts: number;
@@ -27,26 +33,30 @@ export interface Entry extends Hold {
   steps: ReceiptStep[];
 }
 
+/** Of a message, for its receipts. */
+export interface About {
+  readonly messageId: string;
+  readonly business: string;
+  /** Unix ms, by the clock of the push API. */
+  readonly acceptedAtMs: number;
+}
+
 /** A message that was accepted just now: what the log holds of it. */
-export interface NewEntry {
+export interface NewEntry extends About {
   sequence: number;
-  messageId: string;
-  business: string;
-  acceptedAtMs: number;
   expiresAtMs: number;
   message: Uint8Array;
 }
 
-export function acceptedEntry(accepted: NewEntry, nowMs: number): Entry {
-  const { sequence, messageId, business, acceptedAtMs, expiresAtMs, message } = accepted;
+export function acceptedEntry(accepted: NewEntry, hold: Hold): Entry {
+  const { sequence, expiresAtMs, message, messageId, business, acceptedAtMs } = accepted;
   return {
     sequence,
-    released: false,
-    messageId,
-    business,
-    acceptedAtMs,
     expiresAtMs,
-    sinceMs: nowMs,
+    sinceMs: hold.sinceMs,
+    bytes: message.length,
+    about: { messageId, business, acceptedAtMs },
+    hold,
     message,
     mailedAs: 0,
     mailing: false,
@@ -56,18 +66,13 @@ export function acceptedEntry(accepted: NewEntry, nowMs: number): Entry {
   };
 }
 
-export function mailedEntry(header: MailHeader, nowMs: number): Entry {
-  const { sequence, messageId, business, acceptedAtMs, expiresAtMs, mailedAs } = header;
+export function mailedEntry(place: MailPlace, nowMs: number): Entry {
   return {
-    sequence,
-    released: true,
-    messageId,
-    business,
-    acceptedAtMs,
-    expiresAtMs,
+    ...place,
     sinceMs: nowMs,
+    about: undefined,
+    hold: undefined,
     message: undefined,
-    mailedAs,
     mailing: false,
     over: false,
     attempts: 0,

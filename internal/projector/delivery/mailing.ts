@@ -25,11 +25,12 @@ export function mailAtMs(inbox: Inbox, { sinceMs }: Entry): number {
 export function mail(state: DeliveryState, inbox: Inbox, nowMs: number): void {
   if (!state.live || inbox.hasDoneMail || nowMs < inbox.pausedUntilMs) return;
   for (let entry = inbox.nextToMail(); entry !== undefined; entry = inbox.nextToMail()) {
-    if (entry.message === undefined || mailAtMs(inbox, entry) > nowMs) return;
+    const { about, message } = entry;
+    if (about === undefined || message === undefined || mailAtMs(inbox, entry) > nowMs) return;
     if (!state.puts.take(inbox)) return;
     entry.mailing = true;
     inbox.mailing += 1;
-    state.effects.push({ kind: "mail", inbox, entry, message: entry.message });
+    state.effects.push({ kind: "mail", inbox, entry, about, message });
   }
 }
 
@@ -50,6 +51,7 @@ export function mailed(
   state.release(entry);
   state.counters.mailed += 1;
   state.receipt(inbox, entry, { step: "mailed", at: nowMs });
+  inbox.mailed(entry);
 }
 
 /** The mailbox is full, or JetStream is. The message stays in memory and in the log, and is tried again. */
@@ -74,29 +76,36 @@ function answered(state: DeliveryState, inbox: Inbox, entry: Entry): void {
   state.puts.release();
 }
 
-/** Deletes the mail of entries that are gone, once no put of the device is in flight. */
+/**
+ * Deletes the mail of entries that are gone, once no put of the device is in flight, and writes down
+ * first that it is handled: a former owner's put may still come, and must not be taken for new.
+ */
 export function purge(state: DeliveryState, inbox: Inbox, nowMs: number): void {
   if (!state.live || inbox.purging !== undefined || inbox.mailing > 0) return;
-  if (inbox.doneMail.length === 0) {
-    // Its puts were refused: there is nothing to delete.
+  const handled = inbox.handled > inbox.handledStored ? inbox.handled : 0;
+  if (inbox.doneMail.length === 0 && handled === 0) {
     endPurge(inbox);
     return;
   }
   if (nowMs < inbox.pausedUntilMs || !state.purges.take(inbox)) return;
-  inbox.purging = inbox.doneMail;
+  const { doneMail: places, ackedUnread: acked } = inbox;
+  inbox.purging = { places, handled, acked };
   inbox.doneMail = [];
-  state.effects.push({ kind: "purge", inbox, places: inbox.purging });
+  inbox.ackedUnread = [];
+  state.effects.push({ kind: "purge", inbox, purge: inbox.purging });
 }
 
 export function purged(state: DeliveryState, inbox: Inbox): void {
   state.purges.release();
+  inbox.handledStored = Math.max(inbox.handledStored, inbox.purging?.handled ?? 0);
   inbox.purging = undefined;
   endPurge(inbox);
 }
 
 export function notPurged(state: DeliveryState, inbox: Inbox, nowMs: number): void {
   state.purges.release();
-  inbox.doneMail.push(...(inbox.purging ?? []));
+  inbox.doneMail.push(...(inbox.purging?.places ?? []));
+  inbox.ackedUnread.unshift(...(inbox.purging?.acked ?? []));
   inbox.purging = undefined;
   inbox.pausedUntilMs = nowMs + MAILBOX_PAUSE_MS;
   // The older hold covers what the newer one was for.

@@ -1,15 +1,24 @@
-import type { Record as LogRecord } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import type { Connected, Record as LogRecord } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 import { parseConnectionId } from "../../../streams/connection-id.ts";
-import { decodeJson, encodeJson, type MailboxMark } from "../../../streams/records.ts";
-import { mailboxKey, parseRouteKey, routePartitionFilter } from "../../../streams/subjects.ts";
-import type { Bucket, Mailbox, Receipts } from "../../bus/contract.ts";
+import {
+  type Checkpoint,
+  decodeJson,
+  encodeJson,
+  type MailboxMark,
+  type ReadRecord,
+} from "../../../streams/records.ts";
+import { fullFilter, fullKey, parseFullKey } from "../../../streams/subjects.ts";
+import type { Bucket, LogReader, Mailbox, Receipts } from "../../bus/contract.ts";
 import type { Clock, Timer } from "../../clock/clock.ts";
 import type { Logger } from "../../observe/logger.ts";
-import { KeyWriter, type WriteFailure } from "../key-writer.ts";
+import { KeyWriter, type Permission, type WriteFailure } from "../key-writer.ts";
 import { DeliveryFold } from "./delivery-fold.ts";
 import type { DeliveryEffect } from "./effects.ts";
+import { HandledMarks } from "./handled-marks.ts";
+import { LogLifts, loadLifts } from "./log-lifts.ts";
+import { findMail, purgeMail } from "./mail-work.ts";
 import type { NodeSender, Send, SendObserver } from "./node-sender.ts";
-import type { ConnectionOf, DeliveryCounters } from "./state.ts";
+import type { ConnectionOf, DeliveryCounters, DeliveryLimits } from "./state.ts";
 
 const TICK_MS = 100;
 const MARKS_WINDOW = 64;
@@ -20,8 +29,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 export interface DeliveryStores {
   mailbox: Mailbox;
   receipts: Receipts;
-  /** `hf_full` */
-  full: Bucket;
+  /** `hf_mailbox` */
+  marks: Bucket;
 }
 
 /** What the partitions of a projector share. */
@@ -29,15 +38,20 @@ export interface DeliveryShare {
   stores: DeliveryStores;
   counters: DeliveryCounters;
   sender: NodeSender;
+  /** The newest record that was read of each partition. */
+  lastRead: Map<number, ReadRecord>;
 }
 
-export interface PartitionDeliveryOptions extends DeliveryShare {
+export interface PartitionDeliveryOptions extends DeliveryShare, Permission {
   partition: number;
   clock: Clock;
   log: Pick<Logger, "info" | "warn">;
+  reader: Pick<LogReader, "holds">;
   connectionOf: ConnectionOf;
-  /** Whether the lease holds at this moment. */
-  allowed(): boolean;
+  /** The log is read from its start. */
+  fromStart: boolean;
+  /** Unset: DELIVERY_LIMITS. */
+  limits?: Partial<DeliveryLimits>;
   failed(why: WriteFailure): void;
 }
 
@@ -46,25 +60,34 @@ export class PartitionDelivery implements SendObserver {
   readonly #options: PartitionDeliveryOptions;
   readonly #fold: DeliveryFold;
   readonly #marks: KeyWriter<MailboxMark>;
+  readonly #handled: HandledMarks;
+  #lifts = new LogLifts();
+  #newest: ReadRecord | undefined;
   #timer: Timer | undefined;
   #flushPlanned = false;
+  #live = false;
   #stage: "running" | "closing" | "stopped" = "running";
   /** Operations on the mailbox without an answer. */
   #underWay = 0;
   #settled: (() => void) | undefined;
 
   constructor(options: PartitionDeliveryOptions) {
-    const { stores, counters, allowed, failed, connectionOf } = options;
+    const { stores, counters, clock, allowed, confirmed, failed, connectionOf, partition } =
+      options;
     this.#options = options;
-    this.#fold = new DeliveryFold(connectionOf, {}, counters);
+    this.#fold = new DeliveryFold(connectionOf, options.limits, counters);
     this.#marks = new KeyWriter<MailboxMark>({
-      bucket: stores.full,
+      bucket: stores.marks,
       window: MARKS_WINDOW,
+      clock,
       encode: encodeJson,
+      decode: decodeJson,
+      judge: () => "write",
       allowed,
-      shared: true,
+      confirmed,
       failed,
     });
+    this.#handled = new HandledMarks(stores.marks, partition);
   }
 
   get fold(): DeliveryFold {
@@ -72,34 +95,81 @@ export class PartitionDelivery implements SendObserver {
   }
 
   /**
-   * Reads what waits in the mailbox. `readBefore`: how far an earlier owner has read the log.
+   * Reads what waits in the mailbox. `before`: how far an earlier owner has read the log.
+   * False if the log has lost its end since: what is in the place of it is to be read from the start.
    * @throws HoldfastError when it cannot be read.
    */
-  async load(readBefore: number): Promise<void> {
-    const { partition, clock, stores } = this.#options;
-    this.#fold.readBefore(readBefore);
-    for await (const { key, value, revision } of stores.full.list(
-      routePartitionFilter(partition),
-    )) {
+  async load(before: Pick<Checkpoint, "read" | "newest">): Promise<boolean> {
+    const { partition, clock, stores, reader, lastRead } = this.#options;
+    const { lifts, isWhole } = await loadLifts({
+      partition,
+      bucket: stores.marks,
+      reader,
+      read: [lastRead.get(partition), before.newest].filter((one) => one !== undefined),
+      nowMs: clock.now(),
+    });
+    if (!isWhole && !this.#options.fromStart) return false;
+    this.#lifts = lifts;
+    this.#newest = before.newest;
+    this.#fold.readBefore(before.read);
+    for await (const { key, value, revision } of stores.marks.list(fullFilter(partition))) {
       const mark = value === undefined ? undefined : decodeJson<MailboxMark>(value);
       this.#marks.known(key, revision, mark);
       if (mark?.full !== true) continue;
-      const { app, device } = parseRouteKey(key);
+      const { app, device } = parseFullKey(key);
       this.#fold.markFound(app, device, clock.now());
     }
     for await (const page of stores.mailbox.list(partition)) {
       for (const header of page) this.#fold.mailFound(header, clock.now());
     }
+    return true;
+  }
+
+  /** The newest record that was read; undefined when none was. */
+  get newest(): ReadRecord | undefined {
+    return this.#newest;
   }
 
   /** A record of the log. `message` bytes of it are copied. */
-  record(sequence: number, { body, atMs }: LogRecord): void {
-    const now = this.#options.clock.now();
-    const at = Number(atMs);
-    if (body.case === "accepted") this.#fold.accepted(sequence, body.value, at, now);
-    else if (body.case === "acked") this.#fold.acked(sequence, body.value, at, now);
-    else return;
+  record(sequence: number, { body, atMs: at }: LogRecord, storedAtMs: number): void {
+    const nowMs = this.#options.clock.now();
+    const atMs = Number(at);
+    this.#noteRead({ sequence, storedAtMs, readAtMs: nowMs });
+    const delivery = sequence + this.#lifts.of(storedAtMs);
+    if (body.case === "accepted") {
+      this.#fold.accepted(sequence, body.value, { sequence: delivery, atMs, nowMs });
+    } else if (body.case === "acked") {
+      this.#fold.acked(sequence, body.value, atMs, nowMs);
+    } else if (body.case === "events") {
+      const record = { recordSequence: sequence, delivery, atMs, nowMs };
+      for (const { body: event } of body.value.events) {
+        if (event.case === "connected") this.#claimed(event.value, record);
+      }
+    } else {
+      return;
+    }
     this.#planFlush();
+  }
+
+  /** What a device says at its login that it has handled already. */
+  #claimed(
+    { connection }: Connected,
+    record: { recordSequence: number; delivery: number; atMs: number; nowMs: number },
+  ): void {
+    const deliverySequence = Number(connection?.handledSequence ?? 0);
+    // A delivery above the login itself is none of this log's.
+    if (connection === undefined || deliverySequence === 0) return;
+    if (deliverySequence >= record.delivery) return;
+    const { app, device, id } = connection;
+    const { incarnation: node } = parseConnectionId(id);
+    const { recordSequence, atMs, nowMs } = record;
+    const ack = { recordSequence, atMs, deliverySequence, node, connection: id };
+    this.#fold.claimed(app, device, ack, nowMs);
+  }
+
+  #noteRead(record: ReadRecord): void {
+    this.#newest = record;
+    this.#options.lastRead.set(this.#options.partition, record);
   }
 
   /** The device's connection may have changed. */
@@ -109,12 +179,14 @@ export class PartitionDelivery implements SendObserver {
   }
 
   goLive(): void {
-    const { clock } = this.#options;
-    this.#fold.goLive(clock.now());
-    this.#timer = clock.every(TICK_MS, () => {
-      this.#fold.tick(clock.now());
-      this.#planFlush();
-    });
+    this.#fold.goLive(this.#options.clock.now());
+    this.#live = true;
+    this.#planFlush();
+  }
+
+  /** What waited for permission goes out. */
+  resume(): void {
+    this.#marks.resume();
     this.#planFlush();
   }
 
@@ -134,9 +206,12 @@ export class PartitionDelivery implements SendObserver {
   }
 
   stop(): void {
+    if (this.#stage === "stopped") return;
     this.#stage = "stopped";
     this.#timer?.cancel();
     this.#marks.close();
+    // Whoever owns the partition now stores it again.
+    this.#options.stores.mailbox.forget(this);
     this.#settled?.();
   }
 
@@ -154,6 +229,7 @@ export class PartitionDelivery implements SendObserver {
 
   /** Once for all the records that were read in one go, so that what goes to one node goes together. */
   #planFlush(): void {
+    this.#watchTime();
     if (this.#flushPlanned || !this.#fold.hasEffects || this.#stage !== "running") return;
     this.#flushPlanned = true;
     queueMicrotask(() => {
@@ -163,12 +239,23 @@ export class PartitionDelivery implements SendObserver {
   }
 
   #flush(): void {
-    const { allowed } = this.#options;
-    if (this.#stage !== "running") return;
-    const effects = this.#fold.takeEffects();
-    // Whoever owns the partition now reads it all again.
-    if (!allowed()) return;
-    for (const effect of effects) this.#carryOut(effect);
+    if (this.#stage !== "running" || !this.#options.allowed()) return;
+    for (const effect of this.#fold.takeEffects()) this.#carryOut(effect);
+  }
+
+  /** Time matters only while there are messages. */
+  #watchTime(): void {
+    if (!this.#live || this.#stage !== "running" || this.#timer !== undefined) return;
+    if (this.#fold.devices === 0) return;
+    const { clock } = this.#options;
+    this.#timer = clock.every(TICK_MS, () => {
+      this.#fold.tick(clock.now());
+      if (this.#fold.devices === 0) {
+        this.#timer?.cancel();
+        this.#timer = undefined;
+      }
+      this.#planFlush();
+    });
   }
 
   #carryOut(effect: DeliveryEffect): void {
@@ -190,30 +277,35 @@ export class PartitionDelivery implements SendObserver {
         break;
       case "mark": {
         const { app, device, full } = effect;
-        this.#marks.put(mailboxKey(this.#options.partition, app, device), { full });
+        this.#marks.put(fullKey(this.#options.partition, app, device), { full });
         break;
       }
     }
   }
 
-  #mail({ inbox, entry, message }: DeliveryEffect & { kind: "mail" }): void {
+  #mail({ inbox, entry, about, message }: DeliveryEffect & { kind: "mail" }): void {
     const { stores, clock } = this.#options;
     const { app, device } = inbox;
-    const { sequence, messageId, business, acceptedAtMs, expiresAtMs } = entry;
+    const { sequence, expiresAtMs } = entry;
     this.#underWay += 1;
     stores.mailbox.put(
-      { app, device, sequence, messageId, business, acceptedAtMs, expiresAtMs, message },
-      (mailedAs) => this.#answered(() => this.#fold.mailed(inbox, entry, mailedAs, clock.now())),
-      (why) => this.#answered(() => this.#fold.notMailed(inbox, entry, why.message, clock.now())),
+      { app, device, sequence, expiresAtMs, ...about, message },
+      {
+        owner: this,
+        stored: (mailedAs) =>
+          this.#answered(() => this.#fold.mailed(inbox, entry, mailedAs, clock.now())),
+        refused: (why) =>
+          this.#answered(() => this.#fold.notMailed(inbox, entry, why.message, clock.now())),
+      },
     );
   }
 
-  async #load({ inbox, entries }: DeliveryEffect & { kind: "load" }): Promise<void> {
-    const { stores, clock } = this.#options;
+  async #load(effect: DeliveryEffect & { kind: "load" }): Promise<void> {
+    const { clock, stores } = this.#options;
+    const { inbox, entries } = effect;
     this.#underWay += 1;
     try {
-      const places = entries.map(({ mailedAs }) => mailedAs);
-      const found = await stores.mailbox.load(inbox.app, inbox.device, places);
+      const found = await findMail(effect, stores, this.#handled);
       this.#answered(() => this.#fold.loaded(inbox, entries, found, clock.now()));
     } catch (reason) {
       this.#warn(reason);
@@ -221,11 +313,11 @@ export class PartitionDelivery implements SendObserver {
     }
   }
 
-  async #purge({ inbox, places }: DeliveryEffect & { kind: "purge" }): Promise<void> {
+  async #purge({ inbox, purge }: DeliveryEffect & { kind: "purge" }): Promise<void> {
     const { stores, clock } = this.#options;
     this.#underWay += 1;
     try {
-      await stores.mailbox.purge(places);
+      await purgeMail(inbox, purge, stores, this.#handled);
       this.#answered(() => this.#fold.purged(inbox, clock.now()));
     } catch (reason) {
       this.#warn(reason);

@@ -1,8 +1,9 @@
+import type { Loaded } from "./effects.ts";
 import { addStep, type Entry } from "./entry.ts";
 import { deliveryFrame } from "./frame.ts";
 import type { Connection, Inbox } from "./inbox.ts";
 import { retryAfterMs } from "./inbox.ts";
-import { dropGone, expire } from "./settling.ts";
+import { dropGone, dropHandled, expire } from "./settling.ts";
 import type { DeliveryState } from "./state.ts";
 
 /** How often, and how soon, what a node did not write is sent again before the usual time. */
@@ -14,14 +15,21 @@ const STALLED_AFTER = 5;
 export const MAILBOX_PAUSE_MS = 1_000;
 
 /** The device is connected anew, or not any more. Everything unacknowledged is sent again. */
-export function connect(inbox: Inbox, connection: Connection | undefined, nowMs: number): void {
+export function connect(
+  state: DeliveryState,
+  inbox: Inbox,
+  connection: Connection | undefined,
+  nowMs: number,
+): void {
   if (connection === undefined && inbox.connection !== undefined) inbox.offlineSinceMs = nowMs;
   inbox.connection = connection;
-  inbox.sent = 0;
+  inbox.sendAgain();
   inbox.attempt = 0;
   inbox.earlyRetries = 0;
   inbox.earlyRetryAtMs = Number.POSITIVE_INFINITY;
-  if (connection === undefined) dropLoaded(inbox);
+  if (connection === undefined) {
+    for (const entry of inbox.putBackIntoMail()) state.receipt(inbox, entry);
+  }
 }
 
 /** Goes back to the oldest message if that has waited long enough. */
@@ -29,7 +37,7 @@ export function retry(inbox: Inbox, nowMs: number): void {
   if (nowMs < retryAtMs(inbox)) return;
   if (nowMs >= inbox.earlyRetryAtMs) inbox.earlyRetryAtMs = Number.POSITIVE_INFINITY;
   else inbox.attempt += 1;
-  inbox.sent = 0;
+  inbox.sendAgain();
 }
 
 /**
@@ -56,9 +64,10 @@ export function send(state: DeliveryState, inbox: Inbox, nowMs: number): void {
   if (!state.live || connection === undefined) return;
   expire(state, inbox, nowMs);
   const window = inbox.attempt < STALLED_AFTER ? state.limits.window : 1;
+  inbox.takeOutOfMail(window, nowMs);
   while (inbox.sent < window) {
     const entry = entries[inbox.sent];
-    if (entry === undefined) return;
+    if (entry === undefined || !fits(state, inbox, entry)) return;
     if (entry.message === undefined) {
       load(state, inbox, window, nowMs);
       return;
@@ -67,7 +76,7 @@ export function send(state: DeliveryState, inbox: Inbox, nowMs: number): void {
     const after = entries[inbox.sent - 1]?.sequence ?? 0;
     const frame = deliveryFrame(entry.message, entry.sequence);
     state.effects.push({ kind: "send", inbox, connection, entry, frame, after });
-    inbox.sent += 1;
+    inbox.countSent(entry);
     state.counters.sent += 1;
     if (entry.attempts > 0) state.counters.retried += 1;
     entry.attempts += 1;
@@ -82,30 +91,46 @@ export function send(state: DeliveryState, inbox: Inbox, nowMs: number): void {
   }
 }
 
+/** What is sent and unacknowledged must fit into what may wait for a client; one message always may. */
+function fits(state: DeliveryState, inbox: Inbox, { bytes }: Entry): boolean {
+  return inbox.sent === 0 || inbox.sentBytes + bytes <= state.limits.windowBytes;
+}
+
 function load(state: DeliveryState, inbox: Inbox, window: number, nowMs: number): void {
   if (inbox.loading || nowMs < inbox.pausedUntilMs) return;
   if (!state.loads.take(inbox)) return;
-  const wanted = inbox.entries.slice(inbox.sent, window);
-  const entries = wanted.filter(({ message }) => message === undefined);
+  const entries: Entry[] = [];
+  let bytes = inbox.sentBytes;
+  for (const entry of inbox.entries.slice(inbox.sent, window)) {
+    bytes += entry.bytes;
+    if (entries.length > 0 && bytes > state.limits.windowBytes) break;
+    if (entry.message === undefined) entries.push(entry);
+  }
   inbox.loading = true;
-  state.effects.push({ kind: "load", inbox, entries });
+  state.effects.push({ kind: "load", inbox, entries, handled: !inbox.handledKnown });
 }
 
-/** What the mailbox has of these entries, by delivery sequence. */
+/** What the mailbox has of these entries. */
 export function loaded(
   state: DeliveryState,
   inbox: Inbox,
   entries: readonly Entry[],
-  messages: ReadonlyMap<number, Uint8Array>,
+  { mails, handled }: Loaded,
   nowMs: number,
 ): void {
   inbox.loading = false;
   state.loads.release();
+  inbox.handledKnown = true;
+  dropHandled(state, inbox, handled);
   for (const entry of entries) {
-    const message = messages.get(entry.sequence);
     if (entry.over) continue;
-    if (message === undefined) dropGone(state, inbox, entry, nowMs);
-    else if (inbox.connection !== undefined) entry.message ??= message;
+    const mail = mails.get(entry.sequence);
+    if (mail === undefined) dropGone(state, inbox, entry, nowMs);
+    else {
+      const { message, messageId, business, acceptedAtMs } = mail;
+      entry.about ??= { messageId, business, acceptedAtMs };
+      entry.message ??= message;
+    }
   }
 }
 
@@ -113,12 +138,4 @@ export function notLoaded(state: DeliveryState, inbox: Inbox, nowMs: number): vo
   inbox.loading = false;
   inbox.pausedUntilMs = nowMs + MAILBOX_PAUSE_MS;
   state.loads.release();
-}
-
-/** What was read for a connection that is gone. */
-function dropLoaded(inbox: Inbox): void {
-  for (const entry of inbox.entries) {
-    if (entry.mailedAs === 0) break;
-    entry.message = undefined;
-  }
 }

@@ -1,8 +1,9 @@
+import type { ReceiptStep } from "../../../streams/records.ts";
 import type { Entry } from "./entry.ts";
 import type { Inbox } from "./inbox.ts";
 import type { DeliveryState } from "./state.ts";
 
-/** One acknowledgement as the log has it. */
+/** One acknowledgement as the log has it: an Ack, or what a device says at its login. */
 export interface DeviceAck {
   /** The log sequence of its record. */
   recordSequence: number;
@@ -27,28 +28,57 @@ export function acknowledge(
   // What a former owner let expire is read again with its record, and a later message's
   // acknowledgement covers it without its ever having been sent.
   expire(state, inbox, Math.min(ack.atMs, nowMs));
-  const oldest = inbox.entries[0];
-  if (oldest === undefined || deliverySequence < oldest.sequence) {
+  const entries = inbox.removeThrough(deliverySequence);
+  const unread = inbox.mail.takeThrough(deliverySequence);
+  if (entries.length === 0 && unread.length === 0) {
     state.counters.repeatedAcks += 1;
     return;
   }
   const { node, connection } = ack;
-  for (const entry of inbox.removeThrough(deliverySequence)) {
-    if (entry.mailedAs > 0 || entry.mailing) holdUntilPurged(state, inbox, ack, nowMs);
+  const step: ReceiptStep = { step: "acked", at: nowMs, node, connection };
+  const tell = ack.recordSequence > state.toldUpTo;
+  let mayBeMailed = unread.length > 0;
+  for (const entry of entries) {
     if (entry.mailedAs > 0) inbox.doneMail.push(entry.mailedAs);
+    mayBeMailed ||= entry.mailedAs > 0 || entry.mailing || entry.sequence <= state.inheritedUpTo;
     entry.over = true;
     state.release(entry);
-    state.counters.delivered += 1;
-    if (ack.recordSequence > state.toldUpTo) {
-      state.receipt(inbox, entry, { step: "acked", at: nowMs, node, connection });
-    }
+    if (tell) state.receipt(inbox, entry, { ...step });
+  }
+  state.counters.delivered += entries.length + unread.length;
+  inbox.doneMail.push(...unread);
+  if (tell && unread.length > 0) inbox.ackedUnread.push({ places: unread, step });
+  if (mayBeMailed) {
+    inbox.handled = Math.max(inbox.handled, deliverySequence);
+    holdUntilPurged(state, inbox, ack, nowMs);
   }
   inbox.attempt = 0;
   inbox.earlyRetries = 0;
   inbox.waitingSinceMs = nowMs;
 }
 
-/** The record of the acknowledgement is needed as long as the mailbox still shows the message. */
+/**
+ * An owner before this one has written down that the device had handled this, and what is in the mailbox
+ * of it was stored later: by an owner before that one, whose writes took their time.
+ */
+export function dropHandled(state: DeliveryState, inbox: Inbox, handled: number): void {
+  inbox.handled = Math.max(inbox.handled, handled);
+  inbox.handledStored = Math.max(inbox.handledStored, handled);
+  for (const entry of inbox.removeThrough(handled)) {
+    if (entry.mailedAs > 0) inbox.doneMail.push(entry.mailedAs);
+    entry.over = true;
+    state.release(entry);
+    state.counters.repeatedMail += 1;
+  }
+  const unread = inbox.mail.takeThrough(handled);
+  inbox.doneMail.push(...unread);
+  state.counters.repeatedMail += unread.length;
+}
+
+/**
+ * The record of the acknowledgement is needed as long as the mailbox still shows the message, or may
+ * show it again because a former owner's write comes late and nothing says that it is handled.
+ */
 function holdUntilPurged(
   state: DeliveryState,
   inbox: Inbox,
@@ -69,6 +99,8 @@ export function expire(state: DeliveryState, inbox: Inbox, nowMs: number): void 
   for (const entry of inbox.removeWhere(({ expiresAtMs }) => expiresAtMs <= nowMs)) {
     expired(state, inbox, entry, undefined, nowMs);
   }
+  // Whoever asks for these sees by their receipt when their time was over.
+  state.counters.expired += inbox.mail.dropExpired(nowMs);
 }
 
 /** Drops an entry whose mail is not in the mailbox. */

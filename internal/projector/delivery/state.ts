@@ -7,8 +7,9 @@ import type { Connection, Inbox } from "./inbox.ts";
 import { Slots } from "./slots.ts";
 
 export interface DeliveryLimits {
-  /** Sent and unacknowledged, per device. */
+  /** Sent and unacknowledged, per device: messages, and bytes of them unless it is one. */
   window: number;
+  windowBytes: number;
   /** Messages waiting for one device; above this the push API refuses more. */
   mailbox: number;
   /** Operations on the mailbox at once, of the whole partition. */
@@ -19,6 +20,8 @@ export interface DeliveryLimits {
 
 export const DELIVERY_LIMITS: DeliveryLimits = {
   window: 64,
+  // A quarter of what may wait for a client before its connection is closed as too slow.
+  windowBytes: 256 * 1_024,
   mailbox: 10_000,
   puts: 512,
   loads: 16,
@@ -39,6 +42,8 @@ export interface DeliveryCounters {
   expired: number;
   /** Acknowledgements of what was acknowledged before. */
   repeatedAcks: number;
+  /** Mail of a former owner, stored after it was handled, and not delivered again. */
+  repeatedMail: number;
 }
 
 export function newDeliveryCounters(): DeliveryCounters {
@@ -51,6 +56,7 @@ export function newDeliveryCounters(): DeliveryCounters {
     mailFailures: 0,
     expired: 0,
     repeatedAcks: 0,
+    repeatedMail: 0,
   };
 }
 
@@ -72,6 +78,8 @@ export class DeliveryState {
   effects: DeliveryEffect[] = [];
   /** What was acknowledged up to this log sequence has its receipts already. */
   toldUpTo = 0;
+  /** Deliveries up to here were read before this owner was live, so an earlier one may have mailed them. */
+  inheritedUpTo = 0;
   /** The log was read to its end: what follows from it may be done. */
   live = false;
 
@@ -85,10 +93,12 @@ export class DeliveryState {
   }
 
   /** Writes down what became of a message since its last receipt. */
-  receipt(inbox: Inbox, entry: Entry, step: ReceiptStep): void {
+  receipt(inbox: Inbox, entry: Entry, step?: ReceiptStep): void {
     const { app, device } = inbox;
-    const { messageId, business, sequence, expiresAtMs, steps } = entry;
-    steps.push(step);
+    const { about, sequence, expiresAtMs, steps } = entry;
+    if (step !== undefined) steps.push(step);
+    if (about === undefined || steps.length === 0) return;
+    const { messageId, business } = about;
     const receipt = { app, device, messageId, business, sequence, expiresAtMs, steps };
     this.effects.push({ kind: "receipt", receipt });
     entry.steps = [];
@@ -96,7 +106,8 @@ export class DeliveryState {
 
   /** The log no longer needs to keep the record of this entry. */
   release(entry: Entry): void {
-    entry.released = true;
+    if (entry.hold !== undefined) entry.hold.released = true;
+    entry.hold = undefined;
     entry.message = undefined;
   }
 }

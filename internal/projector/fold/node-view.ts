@@ -1,6 +1,14 @@
 import { DigestSum } from "../../../streams/digest.ts";
 import type { Device } from "./route-table.ts";
 
+/** What a view knows besides the connections that it holds. */
+export interface NodeState {
+  number: number;
+  displaced: [counter: number, hash: number][];
+  /** Not there: no announcement is under way. */
+  announced?: number[];
+}
+
 /**
  * What the log says of one live incarnation: the connections it holds, in this partition.
  *
@@ -24,6 +32,19 @@ export class NodeView {
 
   constructor(incarnation: string) {
     this.incarnation = incarnation;
+  }
+
+  /** To be restored from by `restore`. */
+  get state(): NodeState {
+    const { number, displaced, announced } = this;
+    const state: NodeState = { number, displaced: [...displaced] };
+    return announced === undefined ? state : { ...state, announced: [...announced] };
+  }
+
+  restore({ number, displaced, announced }: NodeState): void {
+    this.number = number;
+    for (const [counter, hash] of displaced) this.displace(counter, hash);
+    this.announced = announced && new Set(announced);
   }
 
   hold(device: Device): void {

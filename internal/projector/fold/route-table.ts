@@ -23,6 +23,8 @@ export interface Progress {
   dead: Record<string, number>;
 }
 
+const idOf = ({ route }: Device) => route.device;
+
 /**
  * The state that the log of one partition folds into: the routes, and indexes of them by node,
  * room and user that the methods here keep in step. The rules are in fold.ts.
@@ -32,8 +34,8 @@ export class RouteTable {
   readonly nodes = new Map<string, NodeView>();
   /** Incarnations that are over, with the Unix ms of the record that says so. */
   readonly dead = new Map<string, number>();
-  readonly rooms = new GroupIndex<Device>();
-  readonly users = new GroupIndex<Device>();
+  readonly rooms = new GroupIndex(idOf);
+  readonly users = new GroupIndex(idOf);
   /** The sequence of the newest record folded. */
   position = 0;
   /**
@@ -52,8 +54,25 @@ export class RouteTable {
     for (const [incarnation, number] of Object.entries(progress.numbers)) {
       table.node(incarnation).number = number;
     }
-    for (const route of routes) table.#restoreRoute(route);
+    for (const route of routes) table.restoreStored(route);
     return table;
+  }
+
+  /** A route as it is stored, which may be ahead of the position. */
+  restoreStored(route: Route): void {
+    this.restoreRoute(route).loadedAt = route.sequence;
+    this.settledAt = Math.max(this.settledAt, route.sequence);
+  }
+
+  /** A route as it was at the position. */
+  restoreRoute(route: Route): Device {
+    const { counter } = parseConnectionId(route.connection);
+    const device = this.#deviceOf(route);
+    device.route = route;
+    device.counter = counter;
+    device.hash = connectionHash(counter, route.app, route.device, route.rooms);
+    if (route.online) this.#link(device);
+    return device;
   }
 
   /** What a checkpoint at the present position has to keep. */
@@ -139,17 +158,6 @@ export class RouteTable {
     const { app, device: id, user } = device.route;
     this.devices.delete(groupKey(app, id));
     if (user !== "") this.users.remove(app, user, device);
-  }
-
-  #restoreRoute(route: Route): void {
-    const { counter } = parseConnectionId(route.connection);
-    const device = this.#deviceOf(route);
-    device.route = route;
-    device.counter = counter;
-    device.hash = connectionHash(counter, route.app, route.device, route.rooms);
-    device.loadedAt = route.sequence;
-    this.settledAt = Math.max(this.settledAt, route.sequence);
-    if (route.online) this.#link(device);
   }
 
   /** The device of this route, known by the route's user from now on. */

@@ -1,15 +1,16 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LoggedConnection } from "../../../internal/access/log/connection-log.ts";
-import { NodeLog } from "../../../internal/access/log/node-log.ts";
+import { NodeLog, type NodeLogOptions } from "../../../internal/access/log/node-log.ts";
 import type { Appender, Stored } from "../../../internal/bus/contract.ts";
+import { HoldfastError } from "../../../internal/status/errors.ts";
 import {
-  BeatAnswerSchema,
   BeatSchema,
+  OrderAnswerSchema,
   OrderSchema,
 } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { type Event, RecordSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
-import { NODE_BEATS_FILTER, nodeControlSubject } from "../../../streams/subjects.ts";
+import { logSubject, NODE_BEATS_FILTER, nodeControlSubject } from "../../../streams/subjects.ts";
 import { MemoryMessages } from "../../support/memory-messages.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
@@ -19,6 +20,9 @@ class HeldAppender implements Appender {
   readonly stored: string[] = [];
   #waiting: { text: string; stored: Stored | undefined }[] = [];
   #held = false;
+  /** What is appended is not stored before `storeAll`. */
+  storing = true;
+  oldestAgeMs = 0;
 
   get backlog(): number {
     return this.#waiting.length;
@@ -46,8 +50,14 @@ class HeldAppender implements Appender {
     this.#waiting = [];
   }
 
+  storeAll(): void {
+    this.storing = true;
+    this.#flush();
+    this.storing = false;
+  }
+
   #flush(): void {
-    if (this.#held) return;
+    if (this.#held || !this.storing) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { text, stored } of waiting) {
@@ -104,10 +114,11 @@ let linked: Set<(connected: boolean) => void>;
 let link: { connected: boolean; watch(changed: (connected: boolean) => void): { stop(): void } };
 let log: NodeLog;
 let incarnations: string[];
-let alone: number;
-/** What the projector says to a beat; undefined: nothing. */
-let verdict: "alive" | "dead" | undefined;
-let beats: string[];
+let told: string[];
+/** What the log says of an incarnation; undefined: nothing. */
+let verdict: ((incarnation: string) => boolean) | undefined;
+let questions: number;
+let beats: { incarnation: string; serving: boolean }[];
 
 beforeEach(async () => {
   clock = new VirtualClock();
@@ -122,23 +133,20 @@ beforeEach(async () => {
     },
   };
   incarnations = [];
-  alone = 0;
-  verdict = "alive";
+  told = [];
+  verdict = () => false;
+  questions = 0;
   beats = [];
-  messages.subscribe(NODE_BEATS_FILTER, (message) => {
-    const { incarnation } = fromBinary(BeatSchema, message.data);
-    beats.push(incarnation);
-    if (verdict === undefined) return;
-    const dead = verdict === "dead" && incarnation === beats[0];
-    message.respond(toBinary(BeatAnswerSchema, create(BeatAnswerSchema, { dead })));
-  });
+  messages.subscribe(NODE_BEATS_FILTER, (message) =>
+    beats.push(fromBinary(BeatSchema, message.data)),
+  );
   log = newLog();
   log.start();
   await settled();
   appender.stored.length = 0;
 });
 
-function newLog(): NodeLog {
+function newLog(about: Partial<NodeLogOptions> = {}): NodeLog {
   return new NodeLog({
     name: "n",
     version: "1",
@@ -148,15 +156,28 @@ function newLog(): NodeLog {
     appender,
     messages,
     link,
-    isolatedAfterMs: 120_000,
-    status: () => ({ endpoints: [], draining: false, load: 0 }),
-    events: {
-      incarnationChanged: (incarnation) => incarnations.push(incarnation),
-      order: () => {},
-      isolated: () => {
-        alone += 1;
+    deaths: {
+      isDead: async (incarnation) => {
+        questions += 1;
+        if (verdict === undefined) throw new HoldfastError("timeout", "no answer");
+        return verdict(incarnation);
       },
     },
+    isolatedAfterMs: 120_000,
+    status: () => ({
+      endpoints: [],
+      draining: false,
+      load: 0,
+      retryAfterMs: 0,
+      loginsPerSecond: 50,
+    }),
+    events: {
+      incarnationChanged: (incarnation) => incarnations.push(incarnation),
+      order: ({ body }) => body.case === "kick" && body.value.connection === 1n,
+      isolated: () => told.push("isolated"),
+      reunited: () => told.push("reunited"),
+    },
+    ...about,
   });
 }
 
@@ -166,13 +187,30 @@ async function settled(): Promise<void> {
 }
 
 async function pass(seconds: number): Promise<void> {
-  for (let i = 0; i < seconds; i++) {
-    clock.advance(1_000);
+  for (let i = 0; i < seconds * 10; i++) {
+    clock.advance(100);
     await settled();
   }
 }
 
-describe("a node that is heard", () => {
+function linkIs(connected: boolean): void {
+  link.connected = connected;
+  for (const changed of linked) changed(connected);
+}
+
+function declareDead(incarnation: string): void {
+  verdict = (one) => one === incarnation;
+  messages.publish(logSubject(0, "node-down", incarnation), new Uint8Array());
+}
+
+function announceOrder(partition: number): Uint8Array {
+  return toBinary(
+    OrderSchema,
+    create(OrderSchema, { body: { case: "announce", value: { partition } } }),
+  );
+}
+
+describe("a node whose log answers", () => {
   test("tells the log of its connections as it happens, and each is told when it is stored", () => {
     const rooms = ["lobby"];
     const connection = connectionOf(1, rooms);
@@ -216,102 +254,239 @@ describe("a node that is heard", () => {
   test("announces what it holds when it is told to", async () => {
     log.opened(connectionOf(1), () => {});
     log.opened(connectionOf(2), () => {});
-    const order = create(OrderSchema, { body: { case: "announce", value: { partition: 0 } } });
-    messages.publish(nodeControlSubject(log.incarnation), toBinary(OrderSchema, order));
+    messages.publish(nodeControlSubject(log.incarnation), announceOrder(0));
     await settled();
     expect(appender.stored.at(-1)).toBe("announced 1 2");
   });
+
+  test("answers whoever gives it an order, truly", async () => {
+    const kick = async (connection: bigint) => {
+      const order = create(OrderSchema, { body: { case: "kick", value: { connection } } });
+      const subject = nodeControlSubject(log.incarnation);
+      const answer = await messages.request(subject, toBinary(OrderSchema, order), 10_000);
+      return fromBinary(OrderAnswerSchema, answer).taken;
+    };
+    expect(await kick(1n)).toBe(true);
+    expect(await kick(2n)).toBe(false);
+  });
+
+  test("serves without any projector, for ever", async () => {
+    await pass(300);
+    expect(log.serving).toBe(true);
+    expect(told).toEqual([]);
+    expect(beats.at(-1)).toMatchObject({ incarnation: log.incarnation, serving: true });
+  });
+
+  test("takes no logins while the log has not acknowledged a record for 10 s", async () => {
+    appender.oldestAgeMs = 9_000;
+    expect(log.serving).toBe(true);
+    appender.oldestAgeMs = 11_000;
+    expect(log.serving).toBe(false);
+    await pass(1);
+    expect(beats.at(-1)?.serving).toBe(false);
+  });
 });
 
-describe("a node that is not heard", () => {
-  test("does not serve before the first answer", async () => {
+describe("a node that cannot know whether it is alive", () => {
+  test("does not serve before the log has answered once", async () => {
     verdict = undefined;
     const other = newLog();
     other.start();
-    await settled();
+    await pass(3);
     expect(other.serving).toBe(false);
+    verdict = () => false;
+    await pass(1);
+    expect(other.serving).toBe(true);
   });
 
-  test("takes no logins and appends nothing after 4 s without an answer, and goes on with the next", async () => {
-    verdict = undefined;
-    await pass(3);
-    expect(log.serving).toBe(true);
-    await pass(1);
+  test("says nothing while it has no link, and asks the log before it goes on", async () => {
+    linkIs(false);
     expect(log.serving).toBe(false);
     log.opened(connectionOf(1), () => {});
+    await pass(3);
     expect(appender.stored).toEqual([]);
-    verdict = "alive";
+    verdict = undefined;
+    linkIs(true);
+    await pass(20);
+    expect(appender.stored).toEqual([]);
+    verdict = () => false;
     await pass(1);
     expect(log.serving).toBe(true);
-    expect(appender.stored).toEqual(["connected 1", "digest of 1"]);
+    expect(appender.stored.slice(0, 2)).toEqual(["connected 1", "digest of 1"]);
   });
 
-  test("does not take the server's word that nobody is there for an answer", async () => {
-    const deaf = new MemoryMessages();
-    messages.subscribe = deaf.subscribe.bind(deaf);
-    messages.publish = deaf.publish.bind(deaf);
-    const other = newLog();
-    other.start();
-    await pass(2);
-    expect(other.serving).toBe(false);
+  test("sends its clients elsewhere once it had no link for 2 minutes, and no longer when it is back", async () => {
+    linkIs(false);
+    await pass(119);
+    expect(told).toEqual([]);
+    await pass(3);
+    expect(told).toEqual(["isolated"]);
+    linkIs(true);
+    expect(told).toEqual(["isolated", "reunited"]);
   });
 
-  test("suspends at once when the connection to the broker is lost", () => {
-    link.connected = false;
-    for (const changed of linked) changed(false);
-    expect(log.serving).toBe(false);
-  });
-
-  test("sends its clients elsewhere once it was alone for 2 minutes", async () => {
+  test("keeps its clients while the link is up and the log does not answer", async () => {
     verdict = undefined;
-    await pass(123);
-    expect(alone).toBe(0);
-    await pass(5);
-    expect(alone).toBe(1);
+    linkIs(false);
+    linkIs(true);
+    await pass(300);
+    expect(log.serving).toBe(false);
+    expect(told).toEqual([]);
+  });
+
+  test("welcomes nobody for a record that was stored in the name of an incarnation that may be over", async () => {
+    appender.storing = false;
+    let welcomed = false;
+    log.opened(connectionOf(1), () => {
+      welcomed = true;
+    });
+    clock.advance(0);
+    clock.stall(20_000);
+    appender.storeAll();
+    expect(welcomed).toBe(false);
+    await pass(1);
+    expect(welcomed).toBe(true);
   });
 });
 
 describe("a node that was frozen", () => {
   test("says nothing before it has heard whether it is still alive", async () => {
-    // Answered just before, so an old answer may still come in.
     clock.advance(1_000);
     clock.stall(20_000);
     log.opened(connectionOf(1), () => {});
-    await settled();
     expect(log.serving).toBe(false);
     expect(appender.stored).toEqual([]);
     await pass(1);
     expect(appender.stored).toEqual(["connected 1", "digest of 1"]);
   });
+
+  test("does not believe an answer from before", async () => {
+    const old = log.incarnation;
+    linkIs(false);
+    linkIs(true); // asked, and answered in the microtasks that the freeze holds up
+    clock.stall(20_000);
+    verdict = (incarnation) => incarnation === old;
+    await pass(1);
+    expect(log.incarnation).not.toBe(old);
+  });
 });
 
 describe("a node that was declared dead", () => {
-  test("drops what waited, and announces all that is open under a new incarnation", async () => {
+  test("hears of it from the record itself, drops what waited, and announces all that is open under a new incarnation", async () => {
     const old = log.incarnation;
     const gone = connectionOf(1);
     log.opened(gone, () => {});
     log.opened(connectionOf(2), () => {});
-    clock.stall(20_000);
+    appender.stored.length = 0;
+    appender.storing = false;
     let welcomed = false;
     log.opened(connectionOf(3), () => {
       welcomed = true;
     });
     log.closed(gone, "client-closed");
-    appender.stored.length = 0;
-    verdict = "dead";
-    await pass(1);
+    declareDead(old);
+    await settled();
     expect(incarnations).toEqual([log.incarnation]);
     expect(log.incarnation).not.toBe(old);
-    expect(appender.stored).toEqual(["announced 2 3", "digest of 2"]);
+    appender.storeAll();
+    expect(appender.stored).toEqual(["announced 2 3"]);
     expect(welcomed).toBe(true);
-    expect(beats.at(-1)).toBe(log.incarnation);
+    expect(beats.at(-1)?.incarnation).toBe(log.incarnation);
+  });
+
+  test("finds it out after a break of its link", async () => {
+    const old = log.incarnation;
+    log.opened(connectionOf(1), () => {});
+    linkIs(false);
+    verdict = (incarnation) => incarnation === old;
+    await pass(3);
+    linkIs(true);
+    await settled();
+    expect(log.incarnation).not.toBe(old);
+    expect(appender.stored.at(-1)).toBe("announced 1");
+  });
+
+  test("finds it out by itself when the message was lost", async () => {
+    const old = log.incarnation;
+    verdict = (incarnation) => incarnation === old;
+    await pass(35);
+    expect(log.incarnation).not.toBe(old);
+  });
+
+  test("goes on when the record is not in the log, and looks again until it must be", async () => {
+    const old = log.incarnation;
+    messages.publish(logSubject(0, "node-down", old), new Uint8Array());
+    await settled();
+    expect(log.serving).toBe(true);
+    verdict = (incarnation) => incarnation === old;
+    await pass(3);
+    expect(log.incarnation).not.toBe(old);
   });
 
   test("ignores orders for the connections it had under the old one", async () => {
     const old = log.incarnation;
-    verdict = "dead";
-    await pass(1);
+    declareDead(old);
+    await settled();
     expect(messages.listeners(nodeControlSubject(old))).toBe(0);
+    expect(messages.listeners(logSubject(0, "node-down", old))).toBe(0);
     expect(messages.listeners(nodeControlSubject(log.incarnation))).toBe(1);
+  });
+
+  test("asks no more once it has stopped", async () => {
+    log[Symbol.dispose]();
+    const before = questions;
+    await pass(60);
+    expect(questions).toBe(before);
+  });
+});
+
+describe("an announcement in slices", () => {
+  let sliced: NodeLog;
+  let connections: LoggedConnection[];
+
+  beforeEach(async () => {
+    log[Symbol.dispose]();
+    sliced = newLog({ sliceMs: 0 });
+    sliced.start();
+    await pass(1);
+    connections = [1, 2, 3].map((counter) => connectionOf(counter));
+    for (const connection of connections) sliced.opened(connection, () => {});
+    clock.advance(0);
+    appender.stored.length = 0;
+    messages.publish(nodeControlSubject(sliced.incarnation), announceOrder(0));
+    await settled();
+  });
+
+  afterEach(() => sliced[Symbol.dispose]());
+
+  test("has no other record of its partition between its parts", () => {
+    expect(appender.stored).toEqual([]);
+    // The first is in it, the others are not yet.
+    sliced.opened(connectionOf(4), () => {});
+    clock.advance(0);
+    expect(appender.stored).toEqual(["announced 1 2 3 4"]);
+  });
+
+  test("is followed by what happened meanwhile to connections that are in it", () => {
+    const rooms: string[] = [];
+    const last = connectionOf(6, rooms);
+    const [first, second] = connections;
+    if (first === undefined || second === undefined) throw new Error("they are not there");
+    sliced.opened(last, () => {});
+    sliced.closed(first, "client-closed");
+    sliced.closed(second, "idle");
+    rooms.push("lobby");
+    sliced.roomsChanged(last);
+    clock.advance(0);
+    expect(appender.stored).toEqual(["announced 1 3 6", "disconnected 1 (client-closed)"]);
+  });
+
+  test("tells a connection that came meanwhile that it is stored", () => {
+    let welcomed = false;
+    sliced.opened(connectionOf(7), () => {
+      welcomed = true;
+    });
+    clock.advance(0);
+    expect(welcomed).toBe(true);
   });
 });

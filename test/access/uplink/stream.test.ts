@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { HoldfastError } from "../../../internal/status/errors.ts";
 import { HandleUplinkRequestSchema } from "../../../proto/gen/holdfast/business/v1/business_pb.ts";
 import { UplinkStatus } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { uplinkSubject } from "../../../streams/subjects.ts";
@@ -129,6 +130,47 @@ describe("turned away at once, with a time to try again, is an uplink", () => {
     });
     client.send({ uplink: { business: "chat", requestId: "5" } });
     await eventually("the other is stored", () => at.appender.appended.length === 4);
+  });
+
+  test("when the stream is full, and nothing that is in it is lost for it", async () => {
+    at.appender.refusing = new HoldfastError("unavailable", "maximum bytes exceeded");
+    const { client } = await at.login();
+    client.send({ uplink: { business: "chat", requestId: "1" } });
+    const ack = await client.next("uplinkAck");
+    expect(ack.status).toBe(UplinkStatus.BUSY);
+    expect(ack.retryAfterMs).toBeGreaterThan(0);
+    at.appender.refusing = undefined;
+    client.send({ uplink: { business: "chat", requestId: "1", retransmit: true } });
+    expect((await client.next("uplinkAck")).status).toBe(UplinkStatus.OK);
+  });
+
+  test("while a business has as much waiting as it may, but not one to another business", async () => {
+    await register(at, "flooded", { mode: "stream", maxStoredBytes: 50_000 });
+    const { client } = await at.login();
+    const send = async (business: string) => {
+      client.send({ uplink: { business, requestId: `${Math.random()}` } });
+      return (await client.next("uplinkAck")).status;
+    };
+    const stored = (count: number) => {
+      const flooded = uplinkSubject("shop", "flooded");
+      const subjects = new Map([
+        [flooded, count],
+        [uplinkSubject("shop", "chat"), 1_000],
+      ]);
+      at.streams.say("HF_UPLINK", { maxBytes: 1_000_000, subjects });
+    };
+    at.streams.size = 100;
+    stored(1_000);
+    await eventually("it is full", async () => (await send("flooded")) === UplinkStatus.BUSY);
+    // A quarter of the stream, for want of a limit of its own.
+    expect(await send("chat")).toBe(UplinkStatus.OK);
+    const before = at.streams.asked;
+    await eventually("it is asked again", async () => {
+      expect(await send("chat")).toBe(UplinkStatus.OK);
+      return at.streams.asked > before;
+    });
+    stored(100);
+    await eventually("it has read", async () => (await send("flooded")) === UplinkStatus.OK);
   });
 
   test("while too many of the connection to this business are unanswered", async () => {

@@ -8,6 +8,7 @@ import {
   FakeStream,
   fakeVerifier,
 } from "../../access/fakes.ts";
+import { FakeStreams } from "../../support/fake-streams.ts";
 import { quietLogger } from "../../support/logger.ts";
 import { MemoryBucket } from "../../support/memory-bucket.ts";
 import { MemoryMessages } from "../../support/memory-messages.ts";
@@ -44,6 +45,7 @@ const node = await createAccessNode({
     messages,
     urgent: new MemoryMessages(),
     appender: new FakeAppender(),
+    streams: new FakeStreams(),
     history: stream,
     roomSettings: new MemoryBucket(),
     businesses: new MemoryBucket(),

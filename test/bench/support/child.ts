@@ -1,6 +1,7 @@
 /** Child processes that answer questions: what is measured and what loads it must not share one. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { tied } from "../../support/tied.ts";
 
 interface Question {
   id: number;
@@ -22,7 +23,7 @@ export class Child<Questions extends { [name: string]: { ask: unknown; answer: u
   /** Starts a TypeScript file beside this one. */
   constructor(file: string, options: { execArgv?: string[] } = {}) {
     const url = new URL(file, import.meta.url);
-    this.#process = fork(url, { execArgv: options.execArgv ?? [], stdio: "inherit" });
+    this.#process = tied(fork(url, { execArgv: options.execArgv ?? [], stdio: "inherit" }));
     this.#process.on("message", (answer: Answer) => {
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);
@@ -30,6 +31,10 @@ export class Child<Questions extends { [name: string]: { ask: unknown; answer: u
     this.#process.on("exit", (code) => {
       for (const settle of this.#waiting.values()) settle({ id: 0, error: `exit ${code}` });
     });
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
   }
 
   ask<N extends keyof Questions & string>(

@@ -1,9 +1,8 @@
 /** Thousands of clients in one process, on bare sockets: they cost little and only count. */
 import { connect, type Socket } from "node:net";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { ClientFrameSchema } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { tokenOf } from "../../access/fakes.ts";
 import { answerParent } from "./child.ts";
+import { clientFrame, UPGRADE } from "./websocket-frames.ts";
 
 export type Swarm = {
   /** Opens connections to a bare server. */
@@ -60,19 +59,6 @@ function openBare(port: number): Promise<Socket> {
   });
 }
 
-const UPGRADE =
-  "GET /connect HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
-  "Sec-WebSocket-Protocol: holdfast.v1.proto\r\n\r\n";
-
-/** A short client frame: masked, with a mask of zeros. */
-function masked(body: Parameters<typeof create<typeof ClientFrameSchema>>[1]): Buffer {
-  const payload = toBinary(ClientFrameSchema, create(ClientFrameSchema, body));
-  const { length } = payload;
-  const header = length < 126 ? [0x82, 0x80 | length] : [0x82, 0xfe, length >> 8, length & 0xff];
-  return Buffer.concat([Buffer.from(header), Buffer.alloc(4), payload]);
-}
-
 const WELCOME = 0x0a;
 const JOINED = 0x3a;
 
@@ -81,10 +67,10 @@ async function openLoggedIn(port: number, token: string, room: string | null): P
   socket.write(UPGRADE);
   await until(socket, (bytes) => bytes.includes("\r\n\r\n"));
   const client = { platform: "web", appVersion: "1.0.0", sdk: "bench/1", network: "wifi" };
-  socket.write(masked({ body: { case: "login", value: { token, client } } }));
+  socket.write(clientFrame({ case: "login", value: { token, client } }));
   await until(socket, (bytes) => bytes[2] === WELCOME);
   if (room !== null) {
-    socket.write(masked({ body: { case: "join", value: { room } } }));
+    socket.write(clientFrame({ case: "join", value: { room } }));
     await until(socket, (bytes) => bytes[2] === JOINED);
   }
   return socket;

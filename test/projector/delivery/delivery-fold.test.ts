@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, test } from "vitest";
 import { DeliveryFold } from "../../../internal/projector/delivery/delivery-fold.ts";
-import type { DeliveryEffect } from "../../../internal/projector/delivery/effects.ts";
+import type { DeliveryEffect, Loaded } from "../../../internal/projector/delivery/effects.ts";
 import type { Connection } from "../../../internal/projector/delivery/inbox.ts";
+import type { DeliveryLimits } from "../../../internal/projector/delivery/state.ts";
 import { AcceptedSchema, AckedSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
 
 const HOUR = 3_600_000;
@@ -22,7 +23,7 @@ beforeEach(() => {
   fold = began();
 });
 
-function began(limits: { window?: number; mailbox?: number } = {}): DeliveryFold {
+function began(limits: Partial<DeliveryLimits> = {}): DeliveryFold {
   return new DeliveryFold(() => connection, limits);
 }
 
@@ -42,10 +43,10 @@ function accept(sequence: number, ttlMs = HOUR): void {
     device: "d1",
     messageId: `m${sequence}`,
     business: "chat",
-    message: Buffer.from(`message ${sequence}`),
+    message: Buffer.from(`message ${sequence}`.padEnd(10)),
     expiresAtMs: BigInt(now + ttlMs),
   });
-  fold.accepted(sequence, accepted, now, now);
+  fold.accepted(sequence, accepted, { sequence, atMs: now, nowMs: now });
 }
 
 function ack(delivery: number, from = FIRST): void {
@@ -68,12 +69,30 @@ function move(to: Connection | undefined): void {
   fold.moved("demo", "d1", now);
 }
 
+/** The device says at its login that it has handled everything up to this delivery. */
+function claim(deliverySequence: number): void {
+  last += 1;
+  const { node, id } = SECOND;
+  const ack = { recordSequence: last, atMs: now, deliverySequence, node, connection: id };
+  fold.claimed("demo", "d1", ack, now);
+}
+
 /** Stores what is on its way to the mailbox, at places from `place` on. */
 function storeMail(place: number): number[] {
   return effects("mail").map(({ inbox, entry }, i) => {
     fold.mailed(inbox, entry, place + i, now);
     return entry.sequence;
   });
+}
+
+/** What the mailbox has of these. */
+function found(sequences: number[], handled = 0): Loaded {
+  const mails = sequences.map((sequence) => {
+    const message = Buffer.from(`m${sequence}`);
+    const mail = { messageId: `m${sequence}`, business: "chat", acceptedAtMs: now, message };
+    return [sequence, mail] as const;
+  });
+  return { mails: new Map(mails), handled };
 }
 
 describe("a connected device", () => {
@@ -93,6 +112,32 @@ describe("a connected device", () => {
     ack(50);
     expect(fold.devices).toBe(0);
     expect(fold.checkpoint(100)).toBe(100);
+  });
+
+  test("is sent no more bytes than may wait for it, and a message that is larger alone", () => {
+    fold = began({ windowBytes: 29 });
+    fold.goLive(now);
+    // 10 bytes each, and three would be one too many.
+    for (const sequence of [1, 2, 3]) accept(sequence);
+    expect(sent()).toEqual([1, 2, 3].slice(0, 2));
+    ack(1);
+    expect(sent()).toEqual([3]);
+    fold = began({ windowBytes: 5 });
+    fold.goLive(now);
+    for (const sequence of [4, 5]) accept(sequence);
+    expect(sent()).toEqual([4]);
+    ack(4);
+    expect(sent()).toEqual([5]);
+  });
+
+  test("that could not say so while it was connected says at its login what it has handled", () => {
+    fold.goLive(now);
+    for (const sequence of [10, 20, 30]) accept(sequence);
+    sent();
+    claim(20);
+    move(SECOND);
+    expect(sent()).toEqual([30]);
+    expect(fold.counters.delivered).toBe(2);
   });
 
   test("that does not acknowledge is sent everything again after 2, 5, 15, 30 and 45 s", () => {
@@ -167,7 +212,7 @@ describe("a connected device", () => {
     pass(15_000);
     const [load] = effects("load");
     expect(load!.entries.map(({ mailedAs }) => mailedAs)).toEqual([1]);
-    fold.loaded(load!.inbox, load!.entries, new Map([[10, Buffer.from("message 10")]]), now);
+    fold.loaded(load!.inbox, load!.entries, found([10]), now);
     expect(sent()).toEqual([10]);
   });
 });
@@ -208,13 +253,12 @@ describe("a device that is away", () => {
     move(FIRST);
     const [load] = effects("load");
     expect(load!.entries.map(({ mailedAs }) => mailedAs)).toEqual([5, 6]);
-    const page = new Map([10, 20].map((sequence) => [sequence, Buffer.from(`m${sequence}`)]));
-    fold.loaded(load!.inbox, load!.entries, page, now);
+    fold.loaded(load!.inbox, load!.entries, found([10, 20]), now);
     expect(sent()).toEqual([10, 20, 30]);
     ack(30);
     const acked = last;
     const [purge] = effects("purge");
-    expect(purge).toMatchObject({ places: [5, 6] });
+    expect(purge!.purge).toMatchObject({ places: [5, 6], handled: 30 });
     // Whoever takes over before the mail is gone has to read that it was acknowledged.
     expect(fold.checkpoint(1_000)).toBe(acked - 1);
     fold.purged(purge!.inbox, now);
@@ -235,7 +279,7 @@ describe("a device that is away", () => {
       fold.mailed(inbox, entry, places.get(entry.sequence)!, now);
     }
     ack(10);
-    expect(effects("purge")).toMatchObject([{ places: [9] }]);
+    expect(effects("purge")).toMatchObject([{ purge: { places: [9] } }]);
   });
 
   test("waits with deleting mail until every put of it is answered", () => {
@@ -246,7 +290,7 @@ describe("a device that is away", () => {
     ack(10);
     expect(effects("purge")).toEqual([]);
     fold.mailed(second!.inbox, second!.entry, 6, now);
-    expect(effects("purge")).toMatchObject([{ places: [5] }]);
+    expect(effects("purge")).toMatchObject([{ purge: { places: [5] } }]);
   });
 
   test("loses nothing when the mailbox refuses: it is asked again, and the log keeps the message", () => {
@@ -290,7 +334,7 @@ describe("a message whose time is over", () => {
 describe("an owner that takes over", () => {
   test("does nothing until it has read the log, and then sends what is left, from log and mailbox", () => {
     const mail = { app: "demo", device: "d1", messageId: "m5", business: "chat" };
-    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
     fold.mailFound({ ...mail, ...times, sequence: 5, mailedAs: 3 }, now);
     accept(10);
     ack(5);
@@ -302,38 +346,83 @@ describe("an owner that takes over", () => {
     expect(
       kinds.flatMap((effect) => (effect.kind === "send" ? [effect.entry.sequence] : [])),
     ).toEqual([10, 20]);
-    expect(kinds.some((effect) => effect.kind === "purge" && effect.places[0] === 3)).toBe(true);
+    expect(kinds.some((effect) => effect.kind === "purge" && effect.purge.places[0] === 3)).toBe(
+      true,
+    );
   });
 
   test("reads again what is in the mailbox already without sending it twice", () => {
     const mail = { app: "demo", device: "d1", messageId: "m10", business: "chat" };
-    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
     fold.mailFound({ ...mail, ...times, sequence: 10, mailedAs: 3 }, now);
     accept(10);
     fold.goLive(now);
     const [load] = effects("load");
-    fold.loaded(load!.inbox, load!.entries, new Map([[10, Buffer.from("m10")]]), now);
+    fold.loaded(load!.inbox, load!.entries, found([10]), now);
     expect(sent()).toEqual([10]);
+  });
+
+  test("does not deliver what an owner before it has written down as handled, and deletes it", () => {
+    const mail = { app: "demo", device: "d1", business: "chat" };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
+    for (const sequence of [5, 6, 7]) {
+      const header = { ...mail, ...times, messageId: `m${sequence}`, sequence };
+      fold.mailFound({ ...header, mailedAs: sequence + 100 }, now);
+    }
+    fold.goLive(now);
+    const [load] = effects("load");
+    expect(load!.handled).toBe(true);
+    fold.loaded(load!.inbox, load!.entries, found([5, 6, 7], 6), now);
+    const after = fold.takeEffects();
+    expect(after.flatMap((e) => (e.kind === "send" ? [e.entry.sequence] : []))).toEqual([7]);
+    expect(after.flatMap((e) => (e.kind === "purge" ? e.purge.places : []))).toEqual([105, 106]);
+    expect(fold.counters.repeatedMail).toBe(2);
+  });
+
+  test("writes down what is acknowledged of what it took over, since its predecessor may still mail it", () => {
+    accept(10);
+    fold.goLive(now);
+    expect(sent()).toEqual([10]);
+    ack(10);
+    const [purge] = effects("purge");
+    expect(purge!.purge).toMatchObject({ handled: 10, places: [] });
+    expect(fold.checkpoint(1_000)).toBe(last - 1);
+    fold.purged(purge!.inbox, now);
+    expect(fold.checkpoint(1_000)).toBe(1_000);
+    // What only this owner has had in hand costs nothing.
+    accept(2_000);
+    ack(2_000);
+    expect(effects("purge")).toEqual([]);
+  });
+
+  test("writes the receipts of mail that was acknowledged to its predecessor", () => {
+    const mail = { app: "demo", device: "d1", messageId: "m5", business: "chat" };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
+    fold.mailFound({ ...mail, ...times, sequence: 5, mailedAs: 3 }, now);
+    ack(5);
+    fold.goLive(now);
+    const [purge] = effects("purge");
+    expect(purge!.purge).toMatchObject({ handled: 5, places: [3] });
+    expect(purge!.purge.acked).toMatchObject([{ places: [3], step: { step: "acked" } }]);
   });
 
   test("deletes the second copy of a mail, and keeps the first", () => {
     const mail = { app: "demo", device: "d1", messageId: "m10", business: "chat" };
-    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
     for (const mailedAs of [3, 8])
       fold.mailFound({ ...mail, ...times, sequence: 10, mailedAs }, now);
     fold.goLive(now);
-    expect(effects("purge")).toMatchObject([{ places: [8] }]);
+    expect(effects("purge")).toMatchObject([{ purge: { places: [8] } }]);
   });
 
-  test("drops what the mailbox does not have any more, and says so", () => {
+  test("drops what the mailbox does not have any more", () => {
     const mail = { app: "demo", device: "d1", messageId: "m10", business: "chat" };
-    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR };
+    const times = { acceptedAtMs: now, expiresAtMs: now + HOUR, bytes: 3 };
     fold.mailFound({ ...mail, ...times, sequence: 10, mailedAs: 3 }, now);
     fold.goLive(now);
     const [load] = effects("load");
-    fold.loaded(load!.inbox, load!.entries, new Map(), now);
-    const [gone] = effects("receipt");
-    expect(gone?.receipt.steps.at(-1)).toMatchObject({ step: "expired", reason: /mailbox/ });
+    fold.loaded(load!.inbox, load!.entries, found([]), now);
+    expect(fold.counters.expired).toBe(1);
     expect(fold.devices).toBe(0);
   });
 });

@@ -1,13 +1,24 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type Record, RecordSchema } from "../../../proto/gen/holdfast/log/v1/log_pb.ts";
+import { EPOCH_MS } from "../process.ts";
 import type { World } from "../world.ts";
+import { RecentMessageIds } from "./broker-stream.ts";
 
 type Body = NonNullable<MessageInitShape<typeof RecordSchema>["body"]>;
 
 export interface Stored {
   sequence: number;
+  storedAtMs: number;
   record: Record;
+}
+
+/** Longer than a sender tries for: internal/push/must-arrive.ts gives up before. */
+const DUPLICATES_KNOWN_MS = 300_000;
+
+interface Reader {
+  position: number;
+  record(stored: Stored): void;
+  lost(): void;
 }
 
 /** The log of one partition. While the broker is away, what is appended waits. */
@@ -17,14 +28,16 @@ export class SimLog {
   downUntil = 0;
   /** The newest delivery that the log says each device has acknowledged. */
   readonly acked = new Map<string, number>();
-  readonly #readers = new Set<(stored: Stored) => void>();
+  readonly #ids = new RecentMessageIds(DUPLICATES_KNOWN_MS);
+  readonly #readers = new Set<Reader>();
   readonly #lanes = new Map<string, number>();
-  #sequence = 0;
+  /** The newest sequence that was given. */
+  end: number;
 
   constructor(world: World) {
     this.world = world;
     // Like a log that other partitions and earlier messages share.
-    this.#sequence = Math.floor(world.between(0, 1_000_000));
+    this.end = Math.floor(world.between(0, 1_000_000));
   }
 
   get last(): number {
@@ -32,40 +45,76 @@ export class SimLog {
   }
 
   /** Appends in the order of the calls of one appender, after a while. */
-  append(appender: string, body: Body, number: number, stored?: (sequence: number) => void): void {
+  append(appender: string, body: Body, number: number): void {
     const { world } = this;
     const at = Math.max(this.#lanes.get(appender) ?? 0, world.now + world.between(0, 15));
     this.#lanes.set(appender, at);
-    world.at(at, () => this.#appendUp(appender, body, number, stored));
+    world.at(at, () => this.#appendUp(appender, body, number));
   }
 
-  read(after: number, record: (stored: Stored) => void): () => void {
-    for (const stored of this.records) if (stored.sequence > after) record(stored);
-    this.#readers.add(record);
-    return () => this.#readers.delete(record);
+  /** Now, unless it has a message of this id. */
+  store(payload: Uint8Array, messageId: string): { sequence: number; duplicate: boolean } {
+    const { now } = this.world;
+    const before = this.#ids.find(messageId, now);
+    if (before !== undefined) return { sequence: before, duplicate: true };
+    const { sequence } = this.#add(fromBinary(RecordSchema, payload));
+    this.#ids.note(messageId, sequence, now);
+    return { sequence, duplicate: false };
   }
 
-  #appendUp(
-    appender: string,
-    body: Body,
-    number: number,
-    stored?: (sequence: number) => void,
-  ): void {
+  read(after: number, handler: Omit<Reader, "position">): () => void {
+    const reader: Reader = { ...handler, position: after };
+    this.#readers.add(reader);
+    for (const stored of this.records) if (stored.sequence > after) this.#give(reader, stored);
+    return () => this.#readers.delete(reader);
+  }
+
+  /** Nothing is ever deleted here, so what is not there is lost, and its place given to others. */
+  holds(sequence: number, storedAtMs: number): boolean {
+    const found = this.records.find((stored) => stored.sequence === sequence);
+    return found?.storedAtMs === storedAtMs;
+  }
+
+  /** The newest records are gone, and their sequences are given again. Those that are gone. */
+  loseTail(count: number): Stored[] {
+    const gone = this.records.splice(Math.max(0, this.records.length - count));
+    const first = gone[0];
+    if (first === undefined) return gone;
+    this.end = first.sequence - 1;
+    this.#ids.forgetAbove(this.end);
+    this.acked.clear();
+    for (const { record } of this.records) this.#noteAcks(record);
+    for (const reader of this.#readers) if (reader.position > this.end) reader.lost();
+    return gone;
+  }
+
+  #appendUp(appender: string, body: Body, number: number): void {
     const { world } = this;
     if (world.now < this.downUntil) {
       this.#lanes.set(appender, Math.max(this.#lanes.get(appender) ?? 0, this.downUntil));
-      world.at(this.downUntil, () => this.#appendUp(appender, body, number, stored));
+      world.at(this.downUntil, () => this.#appendUp(appender, body, number));
       return;
     }
-    this.#sequence += 1 + Math.floor(world.between(0, 3));
-    const sequence = this.#sequence;
-    const atMs = BigInt(Math.round(world.now));
-    const record = create(RecordSchema, { atMs, number: BigInt(number), body });
-    const entry = { sequence, record };
-    this.records.push(entry);
+    const atMs = BigInt(Math.round(EPOCH_MS + world.now));
+    this.#add(create(RecordSchema, { atMs, number: BigInt(number), body }));
+  }
+
+  #add(record: Record): Stored {
+    const { world } = this;
+    this.end += 1 + Math.floor(world.between(0, 3));
+    const storedAtMs = Math.floor(EPOCH_MS + world.now);
+    const stored = { sequence: this.end, storedAtMs, record };
+    this.records.push(stored);
     this.#noteAcks(record);
-    stored?.(sequence);
-    for (const reader of this.#readers) reader(entry);
+    for (const reader of this.#readers) this.#give(reader, stored);
+    return stored;
+  }
+
+  #give(reader: Reader, stored: Stored): void {
+    // As a reader does that has not noticed yet: what is not above its position, it has.
+    if (stored.sequence <= reader.position) return;
+    reader.position = stored.sequence;
+    reader.record(stored);
   }
 
   #noteAcks({ body }: Record): void {
@@ -75,4 +124,8 @@ export class SimLog {
       this.acked.set(device, Math.max(before, Number(deliverySequence)));
     }
   }
+}
+
+export function encodeRecord(atMs: number, body: Body): Uint8Array {
+  return toBinary(RecordSchema, create(RecordSchema, { atMs: BigInt(Math.round(atMs)), body }));
 }

@@ -54,6 +54,7 @@ export class SimNode {
         app: "demo",
         device: device.name,
         openedAtMs: BigInt(Math.round(this.#cluster.world.now)),
+        handledSequence: BigInt(claimed),
       },
     };
     this.#append(eventsOf(this.incarnation, { case: "connected", value }));
@@ -111,6 +112,7 @@ export class SimNode {
   }
 
   crash(): void {
+    if (!this.up) return;
     this.up = false;
     const { world, log } = this.#cluster;
     for (const { device } of this.connections.values()) device.connection = undefined;

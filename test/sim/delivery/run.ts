@@ -2,6 +2,8 @@ import { DeliveryCluster, NO_FAULTS } from "./cluster.ts";
 
 /** Long enough for a takeover, a node declared dead, and the slowest retry. */
 const SETTLE_MS = 120_000;
+/** Long enough for everything that was sent and has not come yet. */
+const LATE_MS = 310_000;
 
 export interface Run {
   wrong: string[];
@@ -19,9 +21,15 @@ export async function simulate(seed: number): Promise<Run> {
   calm(cluster, until);
   await world.runUntil(until + SETTLE_MS);
   const wrong = verdict(cluster);
-  // Whoever takes over now must find nothing left to do.
+  // Whoever takes over now must find nothing to deliver, and delete what former owners left.
+  await world.runUntil(world.now + LATE_MS);
   cluster.crashOwner();
   await world.runUntil(world.now + SETTLE_MS);
+  for (const { name } of cluster.devices) {
+    for (const { messageId } of cluster.mailbox.of(name)) {
+      wrong.push(`${messageId} is left in the mailbox`);
+    }
+  }
   return { wrong: [...wrong, ...verdict(cluster)], cluster };
 }
 
@@ -57,10 +65,13 @@ function suffer(cluster: DeliveryCluster, until: number): void {
   const pause = world.between(200, 15_000);
   const strike = () => {
     if (world.now >= until) return;
-    const kind = world.between(0, 5);
-    if (kind < 1.5) cluster.crashOwner();
-    else if (kind < 2.5) cluster.crashNode();
-    else if (kind < 3) cluster.log.downUntil = world.now + world.between(100, 6_000);
+    const kind = world.between(0, 6);
+    if (kind < 1) cluster.crashOwner();
+    else if (kind < 1.5) cluster.freezeOwner(world.pick([6_000, 20_000, 300_000]) ?? 0);
+    else if (kind < 2) cluster.cutOwner(world.pick([500, 15_000, 40_000]) ?? 0);
+    else if (kind < 3) cluster.crashNode();
+    else if (kind < 3.3) cluster.loseTail();
+    else if (kind < 3.8) cluster.log.downUntil = world.now + world.between(100, 6_000);
     else {
       const loss = world.chance(0.5) ? world.between(0, 0.6) : 0;
       const slowness = world.between(0, 4_000);
@@ -95,13 +106,13 @@ function calm(cluster: DeliveryCluster, until: number): void {
 }
 
 function verdict({
-  world,
   devices,
   accepted,
   owner,
   violations,
-  mailbox,
   receipts,
+  nowMs,
+  lost,
 }: DeliveryCluster): string[] {
   const wrong = [...violations];
   const handled = new Map(
@@ -112,27 +123,31 @@ function verdict({
       .filter(({ steps }) => steps.some(({ step }) => step === "acked"))
       .map((r) => r.messageId),
   );
-  for (const { device, messageId, sequence, expiresAtMs } of accepted) {
-    if (handled.get(device)?.has(messageId)) continue;
-    if (expiresAtMs > world.now) wrong.push(`${messageId} (${sequence}) for ${device} was lost`);
+  for (const { device, messageId, sequence, expiresAtMs } of accepted.values()) {
+    if (handled.get(device)?.has(messageId) || lost.has(messageId)) continue;
+    if (expiresAtMs > nowMs) wrong.push(`${messageId} (${sequence}) for ${device} was lost`);
     if (saidDelivered.has(messageId))
       wrong.push(`${messageId} is said to be delivered, and is not`);
   }
   for (const { name, handled: all } of devices) {
     for (const [index, { sequence, messageId }] of all.entries()) {
+      if (lost.has(messageId)) continue;
       if (all.findIndex((other) => other.messageId === messageId) !== index) {
         wrong.push(`${name} was given ${messageId} twice`);
       }
-      if (index > 0 && sequence <= (all[index - 1]?.sequence ?? 0)) {
+      const before = all[index - 1];
+      if (before === undefined) continue;
+      if (sequence <= before.sequence || numberOf(messageId) <= numberOf(before.messageId)) {
         wrong.push(`${name} was given ${messageId} out of order`);
       }
     }
   }
   if (owner === undefined) wrong.push("nobody owns the partition");
-  else if (!owner.settled)
-    wrong.push(`the owner still holds on to ${owner.delivery.devices} devices`);
-  for (const { name } of devices) {
-    for (const { messageId } of mailbox.of(name)) wrong.push(`${messageId} is left in the mailbox`);
-  }
+  else if (!owner.settled) wrong.push(`the owner still holds on to ${owner.devices} devices`);
   return wrong;
+}
+
+/** The order in which they were pushed. */
+function numberOf(messageId: string): number {
+  return Number(messageId.slice(1));
 }

@@ -12,10 +12,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/cluster/v1/cluster.proto.
  */
 export const file_holdfast_cluster_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEiyQEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKYAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIMCgR0d2luGAYgASgGEjEKCmRlbGl2ZXJpZXMYBSADKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRlbGl2ZXJ5IlcKCERlbGl2ZXJ5EhIKCmNvbm5lY3Rpb24YASABKAQSDQoFZnJhbWUYAiABKAwSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSDQoFYWZ0ZXIYBCABKAQiSgoNRGVsaXZlckFuc3dlchITCgdtaXNzaW5nGAEgAygEQgIQARIVCgl1bndyaXR0ZW4YAiADKA1CAhABEg0KBWF0X21zGAMgASgDIrcCCgVPcmRlchIpCgRraWNrGAEgASgLMhkuaG9sZGZhc3QuY2x1c3Rlci52MS5LaWNrSAASMQoIYW5ub3VuY2UYAiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkFubm91bmNlSAASNgoLc2VuZF9kaWdlc3QYAyABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlNlbmREaWdlc3RIABIrCgVkcmFpbhgEIAEoCzIaLmhvbGRmYXN0LmNsdXN0ZXIudjEuRHJhaW5IABIvCgd1bmRyYWluGAUgASgLMhwuaG9sZGZhc3QuY2x1c3Rlci52MS5VbmRyYWluSAASMgoJc2V0X3Jvb21zGAYgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5TZXRSb29tc0gAQgYKBGJvZHkiOAoES2ljaxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGNvZGUYAiABKA0SDgoGcmVhc29uGAMgASgJIh0KCEFubm91bmNlEhEKCXBhcnRpdGlvbhgBIAEoDSIfCgpTZW5kRGlnZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSIYCgVEcmFpbhIPCgdvdmVyX21zGAEgASgNIgkKB1VuZHJhaW4iOwoIU2V0Um9vbXMSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRqb2luGAIgAygJEg0KBWxlYXZlGAMgAygJIiIKDVByb2plY3RvckJlYXQSEQoJcHJvamVjdG9yGAEgASgJIpoCCg5QYXJ0aXRpb25RdWVyeRI0CgdkZXZpY2VzGAEgASgLMiEuaG9sZGZhc3QuY2x1c3Rlci52MS5EZXZpY2VzUXVlcnlIABIwCgVyb29tcxgCIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuUm9vbXNRdWVyeUgAEjQKB21lbWJlcnMYAyABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLk1lbWJlcnNRdWVyeUgAEjAKBW5vZGVzGAQgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Ob2Rlc1F1ZXJ5SAASMAoFdXNlcnMYBSABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlVzZXJzUXVlcnlIAEIGCgRib2R5IiwKDERldmljZXNRdWVyeRILCgNhcHAYASABKAkSDwoHZGV2aWNlcxgCIAMoCSIoCgpSb29tc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgVyb29tcxgCIAMoCSJHCgxNZW1iZXJzUXVlcnkSCwoDYXBwGAEgASgJEgwKBHJvb20YAiABKAkSDQoFYWZ0ZXIYAyABKAkSDQoFbGltaXQYBCABKA0iGQoKTm9kZXNRdWVyeRILCgNhcHAYASABKAkiKAoKVXNlcnNRdWVyeRILCgNhcHAYASABKAkSDQoFdXNlcnMYAiADKAkioQIKD1BhcnRpdGlvbkFuc3dlchIOCgZyb3V0ZXMYASADKAkSEwoLcm9vbV9jb3VudHMYAiADKA0SLAoHbWVtYmVycxgDIAMoCzIbLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyElMKEG5vZGVfY29ubmVjdGlvbnMYBCADKAsyOS5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Ob2RlQ29ubmVjdGlvbnNFbnRyeRIuCgV1c2VycxgFIAMoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlclJvdXRlcxo2ChROb2RlQ29ubmVjdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIhwKClVzZXJSb3V0ZXMSDgoGcm91dGVzGAEgAygJIiYKBk1lbWJlchIOCgZkZXZpY2UYASABKAkSDAoEdXNlchgCIAEoCWIGcHJvdG8z");
+  fileDesc("CiFob2xkZmFzdC9jbHVzdGVyL3YxL2NsdXN0ZXIucHJvdG8SE2hvbGRmYXN0LmNsdXN0ZXIudjEi/AEKBEJlYXQSEwoLaW5jYXJuYXRpb24YASABKAkSDAoEbmFtZRgCIAEoCRIVCg1zdGFydGVkX2F0X21zGAMgASgDEhMKC2Nvbm5lY3Rpb25zGAQgASgNEhAKCGRyYWluaW5nGAUgASgIEjAKCWVuZHBvaW50cxgGIAMoCzIdLmhvbGRmYXN0LmNsdXN0ZXIudjEuRW5kcG9pbnQSDwoHdmVyc2lvbhgHIAEoCRIMCgRsb2FkGAggASgBEg8KB3NlcnZpbmcYCSABKAgSFgoOcmV0cnlfYWZ0ZXJfbXMYCiABKA0SGQoRbG9naW5zX3Blcl9zZWNvbmQYCyABKAEiGgoKQmVhdEFuc3dlchIMCgRkZWFkGAEgASgIIikKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCSKYAQoHRGVsaXZlchIXCgtjb25uZWN0aW9ucxgBIAMoBEICEAESDQoFZnJhbWUYAiABKAwSEgoKbWVzc2FnZV9pZBgDIAEoCRIQCghwcmlvcml0eRgEIAEoDRIMCgR0d2luGAYgASgGEjEKCmRlbGl2ZXJpZXMYBSADKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRlbGl2ZXJ5IlcKCERlbGl2ZXJ5EhIKCmNvbm5lY3Rpb24YASABKAQSDQoFZnJhbWUYAiABKAwSGQoRZGVsaXZlcnlfc2VxdWVuY2UYAyABKAQSDQoFYWZ0ZXIYBCABKAQiSgoNRGVsaXZlckFuc3dlchITCgdtaXNzaW5nGAEgAygEQgIQARIVCgl1bndyaXR0ZW4YAiADKA1CAhABEg0KBWF0X21zGAMgASgDIrcCCgVPcmRlchIpCgRraWNrGAEgASgLMhkuaG9sZGZhc3QuY2x1c3Rlci52MS5LaWNrSAASMQoIYW5ub3VuY2UYAiABKAsyHS5ob2xkZmFzdC5jbHVzdGVyLnYxLkFubm91bmNlSAASNgoLc2VuZF9kaWdlc3QYAyABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLlNlbmREaWdlc3RIABIrCgVkcmFpbhgEIAEoCzIaLmhvbGRmYXN0LmNsdXN0ZXIudjEuRHJhaW5IABIvCgd1bmRyYWluGAUgASgLMhwuaG9sZGZhc3QuY2x1c3Rlci52MS5VbmRyYWluSAASMgoJc2V0X3Jvb21zGAYgASgLMh0uaG9sZGZhc3QuY2x1c3Rlci52MS5TZXRSb29tc0gAQgYKBGJvZHkiOAoES2ljaxISCgpjb25uZWN0aW9uGAEgASgEEgwKBGNvZGUYAiABKA0SDgoGcmVhc29uGAMgASgJIhwKC09yZGVyQW5zd2VyEg0KBXRha2VuGAEgASgIIh0KCEFubm91bmNlEhEKCXBhcnRpdGlvbhgBIAEoDSIfCgpTZW5kRGlnZXN0EhEKCXBhcnRpdGlvbhgBIAEoDSIYCgVEcmFpbhIPCgdvdmVyX21zGAEgASgNIgkKB1VuZHJhaW4iOwoIU2V0Um9vbXMSEgoKY29ubmVjdGlvbhgBIAEoBBIMCgRqb2luGAIgAygJEg0KBWxlYXZlGAMgAygJIkgKDVByb2plY3RvckJlYXQSEQoJcHJvamVjdG9yGAEgASgJEg4KBmxhZ19tcxgCIAEoDRIUCghkZWNsaW5lZBgDIAMoDUICEAEizgIKDlBhcnRpdGlvblF1ZXJ5EjQKB2RldmljZXMYASABKAsyIS5ob2xkZmFzdC5jbHVzdGVyLnYxLkRldmljZXNRdWVyeUgAEjAKBXJvb21zGAIgASgLMh8uaG9sZGZhc3QuY2x1c3Rlci52MS5Sb29tc1F1ZXJ5SAASNAoHbWVtYmVycxgDIAEoCzIhLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyc1F1ZXJ5SAASMAoFbm9kZXMYBCABKAsyHy5ob2xkZmFzdC5jbHVzdGVyLnYxLk5vZGVzUXVlcnlIABIwCgV1c2VycxgFIAEoCzIfLmhvbGRmYXN0LmNsdXN0ZXIudjEuVXNlcnNRdWVyeUgAEhIKCnBhcnRpdGlvbnMYBiADKA0SDQoFYWZ0ZXIYByABKAkSDwoHd2FpdF9tcxgIIAEoDUIGCgRib2R5IiwKDERldmljZXNRdWVyeRILCgNhcHAYASABKAkSDwoHZGV2aWNlcxgCIAMoCSIoCgpSb29tc1F1ZXJ5EgsKA2FwcBgBIAEoCRINCgVyb29tcxgCIAMoCSI4CgxNZW1iZXJzUXVlcnkSCwoDYXBwGAEgASgJEgwKBHJvb20YAiABKAkSDQoFbGltaXQYAyABKA0iGQoKTm9kZXNRdWVyeRILCgNhcHAYASABKAkiKAoKVXNlcnNRdWVyeRILCgNhcHAYASABKAkSDQoFdXNlcnMYAiADKAkinQMKD1BhcnRpdGlvbkFuc3dlchIOCgZyb3V0ZXMYASADKAkSSQoLcm9vbV9jb3VudHMYAiADKAsyNC5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Sb29tQ291bnRzRW50cnkSLAoHbWVtYmVycxgDIAMoCzIbLmhvbGRmYXN0LmNsdXN0ZXIudjEuTWVtYmVyElMKEG5vZGVfY29ubmVjdGlvbnMYBCADKAsyOS5ob2xkZmFzdC5jbHVzdGVyLnYxLlBhcnRpdGlvbkFuc3dlci5Ob2RlQ29ubmVjdGlvbnNFbnRyeRIRCgRyZXN0GAUgASgJSACIAQESEwoLdW5hdmFpbGFibGUYBiADKA0SEAoIbm90X21pbmUYByADKA0aMQoPUm9vbUNvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEaNgoUTm9kZUNvbm5lY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4AUIHCgVfcmVzdCImCgZNZW1iZXISDgoGZGV2aWNlGAEgASgJEgwKBHVzZXIYAiABKAliBnByb3RvMw");
 
 /**
- * Sent every second by each access node; every projector that owns a partition answers.
+ * Sent every second by each access node.
  *
  * @generated from message holdfast.cluster.v1.Beat
  */
@@ -67,11 +67,25 @@ export type Beat = Message<"holdfast.cluster.v1.Beat"> & {
   load: number;
 
   /**
-   * False while the node has not heard an answer for too long and takes no logins.
+   * False while the node takes no logins: it is cut off, or the log does not acknowledge its records.
    *
    * @generated from field: bool serving = 9;
    */
   serving: boolean;
+
+  /**
+   * When a new client would have its turn at the earliest, 0 while the node takes clients as they come.
+   *
+   * @generated from field: uint32 retry_after_ms = 10;
+   */
+  retryAfterMs: number;
+
+  /**
+   * How many clients a second it has welcomed lately, at least what it may be trusted to.
+   *
+   * @generated from field: double logins_per_second = 11;
+   */
+  loginsPerSecond: number;
 };
 
 /**
@@ -259,7 +273,7 @@ export const DeliverAnswerSchema: GenMessage<DeliverAnswer> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 5);
 
 /**
- * An order to one access node.
+ * An order to one access node. Answered with OrderAnswer to who asks for an answer.
  *
  * @generated from message holdfast.cluster.v1.Order
  */
@@ -349,6 +363,25 @@ export const KickSchema: GenMessage<Kick> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 7);
 
 /**
+ * @generated from message holdfast.cluster.v1.OrderAnswer
+ */
+export type OrderAnswer = Message<"holdfast.cluster.v1.OrderAnswer"> & {
+  /**
+   * False: the node does not have the connection that the order names.
+   *
+   * @generated from field: bool taken = 1;
+   */
+  taken: boolean;
+};
+
+/**
+ * Describes the message holdfast.cluster.v1.OrderAnswer.
+ * Use `create(OrderAnswerSchema)` to create a new message.
+ */
+export const OrderAnswerSchema: GenMessage<OrderAnswer> = /*@__PURE__*/
+  messageDesc(file_holdfast_cluster_v1_cluster, 8);
+
+/**
  * @generated from message holdfast.cluster.v1.Announce
  */
 export type Announce = Message<"holdfast.cluster.v1.Announce"> & {
@@ -363,7 +396,7 @@ export type Announce = Message<"holdfast.cluster.v1.Announce"> & {
  * Use `create(AnnounceSchema)` to create a new message.
  */
 export const AnnounceSchema: GenMessage<Announce> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 8);
+  messageDesc(file_holdfast_cluster_v1_cluster, 9);
 
 /**
  * @generated from message holdfast.cluster.v1.SendDigest
@@ -380,7 +413,7 @@ export type SendDigest = Message<"holdfast.cluster.v1.SendDigest"> & {
  * Use `create(SendDigestSchema)` to create a new message.
  */
 export const SendDigestSchema: GenMessage<SendDigest> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 9);
+  messageDesc(file_holdfast_cluster_v1_cluster, 10);
 
 /**
  * @generated from message holdfast.cluster.v1.Drain
@@ -399,7 +432,7 @@ export type Drain = Message<"holdfast.cluster.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 10);
+  messageDesc(file_holdfast_cluster_v1_cluster, 11);
 
 /**
  * @generated from message holdfast.cluster.v1.Undrain
@@ -412,7 +445,7 @@ export type Undrain = Message<"holdfast.cluster.v1.Undrain"> & {
  * Use `create(UndrainSchema)` to create a new message.
  */
 export const UndrainSchema: GenMessage<Undrain> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 11);
+  messageDesc(file_holdfast_cluster_v1_cluster, 12);
 
 /**
  * A business server puts a connection into rooms, or takes it out.
@@ -441,7 +474,7 @@ export type SetRooms = Message<"holdfast.cluster.v1.SetRooms"> & {
  * Use `create(SetRoomsSchema)` to create a new message.
  */
 export const SetRoomsSchema: GenMessage<SetRooms> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 12);
+  messageDesc(file_holdfast_cluster_v1_cluster, 13);
 
 /**
  * Sent every second by each projector, so that they can share the partitions.
@@ -453,6 +486,20 @@ export type ProjectorBeat = Message<"holdfast.cluster.v1.ProjectorBeat"> & {
    * @generated from field: string projector = 1;
    */
   projector: string;
+
+  /**
+   * How far its slowest partition is behind the log.
+   *
+   * @generated from field: uint32 lag_ms = 2;
+   */
+  lagMs: number;
+
+  /**
+   * The partitions it had better not be given; all of them when it is about to end.
+   *
+   * @generated from field: repeated uint32 declined = 3 [packed = true];
+   */
+  declined: number[];
 };
 
 /**
@@ -460,11 +507,11 @@ export type ProjectorBeat = Message<"holdfast.cluster.v1.ProjectorBeat"> & {
  * Use `create(ProjectorBeatSchema)` to create a new message.
  */
 export const ProjectorBeatSchema: GenMessage<ProjectorBeat> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 13);
+  messageDesc(file_holdfast_cluster_v1_cluster, 14);
 
 /**
- * Asked of the owner of a partition, which answers from the fold itself: what the log says now,
- * a moment ahead of the route bucket.
+ * Asked of a projector: what the log of these partitions says at this moment. It answers from the
+ * folds themselves, once they have folded what the log held when the question came.
  *
  * @generated from message holdfast.cluster.v1.PartitionQuery
  */
@@ -503,6 +550,27 @@ export type PartitionQuery = Message<"holdfast.cluster.v1.PartitionQuery"> & {
     value: UsersQuery;
     case: "users";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Those that the asker believes to be the projector's.
+   *
+   * @generated from field: repeated uint32 partitions = 6;
+   */
+  partitions: number[];
+
+  /**
+   * PartitionAnswer.rest of the answer before, "" to begin with.
+   *
+   * @generated from field: string after = 7;
+   */
+  after: string;
+
+  /**
+   * How long an owner that is behind its log may take to catch up.
+   *
+   * @generated from field: uint32 wait_ms = 8;
+   */
+  waitMs: number;
 };
 
 /**
@@ -510,7 +578,7 @@ export type PartitionQuery = Message<"holdfast.cluster.v1.PartitionQuery"> & {
  * Use `create(PartitionQuerySchema)` to create a new message.
  */
 export const PartitionQuerySchema: GenMessage<PartitionQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 14);
+  messageDesc(file_holdfast_cluster_v1_cluster, 15);
 
 /**
  * @generated from message holdfast.cluster.v1.DevicesQuery
@@ -532,7 +600,7 @@ export type DevicesQuery = Message<"holdfast.cluster.v1.DevicesQuery"> & {
  * Use `create(DevicesQuerySchema)` to create a new message.
  */
 export const DevicesQuerySchema: GenMessage<DevicesQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 15);
+  messageDesc(file_holdfast_cluster_v1_cluster, 16);
 
 /**
  * @generated from message holdfast.cluster.v1.RoomsQuery
@@ -554,9 +622,11 @@ export type RoomsQuery = Message<"holdfast.cluster.v1.RoomsQuery"> & {
  * Use `create(RoomsQuerySchema)` to create a new message.
  */
 export const RoomsQuerySchema: GenMessage<RoomsQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 16);
+  messageDesc(file_holdfast_cluster_v1_cluster, 17);
 
 /**
+ * Answered in the order of the device ids, over all the partitions asked.
+ *
  * @generated from message holdfast.cluster.v1.MembersQuery
  */
 export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
@@ -571,14 +641,7 @@ export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
   room: string;
 
   /**
-   * Members come in the order of their device ids; start after this one.
-   *
-   * @generated from field: string after = 3;
-   */
-  after: string;
-
-  /**
-   * @generated from field: uint32 limit = 4;
+   * @generated from field: uint32 limit = 3;
    */
   limit: number;
 };
@@ -588,7 +651,7 @@ export type MembersQuery = Message<"holdfast.cluster.v1.MembersQuery"> & {
  * Use `create(MembersQuerySchema)` to create a new message.
  */
 export const MembersQuerySchema: GenMessage<MembersQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 17);
+  messageDesc(file_holdfast_cluster_v1_cluster, 18);
 
 /**
  * @generated from message holdfast.cluster.v1.NodesQuery
@@ -605,12 +668,9 @@ export type NodesQuery = Message<"holdfast.cluster.v1.NodesQuery"> & {
  * Use `create(NodesQuerySchema)` to create a new message.
  */
 export const NodesQuerySchema: GenMessage<NodesQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 18);
+  messageDesc(file_holdfast_cluster_v1_cluster, 19);
 
 /**
- * Every device of each user that this partition knows, online or not. Asked of all partitions, since
- * a user's devices are spread over them.
- *
  * @generated from message holdfast.cluster.v1.UsersQuery
  */
 export type UsersQuery = Message<"holdfast.cluster.v1.UsersQuery"> & {
@@ -630,29 +690,29 @@ export type UsersQuery = Message<"holdfast.cluster.v1.UsersQuery"> & {
  * Use `create(UsersQuerySchema)` to create a new message.
  */
 export const UsersQuerySchema: GenMessage<UsersQuery> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 19);
+  messageDesc(file_holdfast_cluster_v1_cluster, 20);
 
 /**
- * An owner that cannot tell now does not answer.
+ * What is said holds of all the partitions asked but those in `not_mine` and `unavailable`.
  *
  * @generated from message holdfast.cluster.v1.PartitionAnswer
  */
 export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
   /**
-   * JSON texts of streams/records.ts Route, in the order asked; "" where the device is unknown. May
-   * stop before the end of what was asked, so that the answer fits into one message: the rest is
-   * asked again.
+   * JSON texts of streams/records.ts Route: the devices asked for, or of the users asked for, that are
+   * online or were not long ago. Any other device is offline, and the route bucket says what is known
+   * of it.
    *
    * @generated from field: repeated string routes = 1;
    */
   routes: string[];
 
   /**
-   * Online members, in the order of the rooms asked.
+   * Online members of those rooms that have any.
    *
-   * @generated from field: repeated uint32 room_counts = 2;
+   * @generated from field: map<string, uint32> room_counts = 2;
    */
-  roomCounts: number[];
+  roomCounts: { [key: string]: number };
 
   /**
    * @generated from field: repeated holdfast.cluster.v1.Member members = 3;
@@ -667,12 +727,26 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
   nodeConnections: { [key: string]: number };
 
   /**
-   * In the order of the users asked; an empty one where this partition knows no device of the user.
-   * May stop before the end, as routes may.
+   * Set when more is to be said than one message holds, or was asked for: asked again with this as
+   * `after`, the projector goes on from there. One rule for every question.
    *
-   * @generated from field: repeated holdfast.cluster.v1.UserRoutes users = 5;
+   * @generated from field: optional string rest = 5;
    */
-  users: UserRoutes[];
+  rest?: string | undefined;
+
+  /**
+   * Partitions whose owner is too far behind its log to tell what it says now.
+   *
+   * @generated from field: repeated uint32 unavailable = 6;
+   */
+  unavailable: number[];
+
+  /**
+   * Partitions that this projector does not own, or has not loaded yet.
+   *
+   * @generated from field: repeated uint32 not_mine = 7;
+   */
+  notMine: number[];
 };
 
 /**
@@ -680,25 +754,6 @@ export type PartitionAnswer = Message<"holdfast.cluster.v1.PartitionAnswer"> & {
  * Use `create(PartitionAnswerSchema)` to create a new message.
  */
 export const PartitionAnswerSchema: GenMessage<PartitionAnswer> = /*@__PURE__*/
-  messageDesc(file_holdfast_cluster_v1_cluster, 20);
-
-/**
- * @generated from message holdfast.cluster.v1.UserRoutes
- */
-export type UserRoutes = Message<"holdfast.cluster.v1.UserRoutes"> & {
-  /**
-   * JSON texts of streams/records.ts Route, in any order.
-   *
-   * @generated from field: repeated string routes = 1;
-   */
-  routes: string[];
-};
-
-/**
- * Describes the message holdfast.cluster.v1.UserRoutes.
- * Use `create(UserRoutesSchema)` to create a new message.
- */
-export const UserRoutesSchema: GenMessage<UserRoutes> = /*@__PURE__*/
   messageDesc(file_holdfast_cluster_v1_cluster, 21);
 
 /**

@@ -222,7 +222,7 @@ export type Connection = Message<"holdfast.log.v1.Connection"> & {
   loginNumber: bigint;
 
   /**
-   * Login.last_delivery_sequence
+   * Login.last_delivery_sequence: up to where the device has handled its deliveries.
    *
    * @generated from field: uint64 handled_sequence = 11;
    */

@@ -4,14 +4,13 @@
  */
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { WebSocket } from "ws";
-import type { Random } from "../../internal/clock/clock.ts";
 import {
   ClientFrameSchema,
   type Message,
   ServerFrameSchema,
 } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { pick } from "../support/seeded-random.ts";
-import type { History } from "./history.ts";
+import type { Device, DeviceOptions, Leaving } from "./device.ts";
 
 const OPEN_WITHIN_MS = 4_000;
 const WELCOME_WITHIN_MS = 8_000;
@@ -21,24 +20,17 @@ const GIVE_UP_AFTER_MS = 8_000;
 const FIRST_BACKOFF_MS = 200;
 const LONGEST_BACKOFF_MS = 3_000;
 
-export interface DeviceOptions {
-  device: string;
+export interface BareDeviceOptions extends DeviceOptions {
   token: string;
   /** The access nodes' WebSocket addresses. */
   urls: readonly string[];
-  history: History;
-  random: Random;
   /** The share of deliveries that it acknowledges without giving them to the application: 0 but for sabotage. */
   forgets: number;
-  /** Told whenever the device comes online. */
-  cameOnline(device: ChaosDevice): void;
 }
 
-export type Leaving = "cut" | "close" | "logout";
-
-export class ChaosDevice {
+export class BareDevice implements Device {
   readonly name: string;
-  readonly #options: DeviceOptions;
+  readonly #options: BareDeviceOptions;
   #socket: WebSocket | undefined;
   /** Empty unless logged in. */
   #connection = "";
@@ -49,10 +41,10 @@ export class ChaosDevice {
   #pingedAt = 0;
   #handled = 0n;
   #ackPlanned = false;
-  /** Deliveries that came again and were dropped, as they must be. */
   repeats = 0;
+  refusals = 0;
 
-  constructor(options: DeviceOptions) {
+  constructor(options: BareDeviceOptions) {
     this.#options = options;
     this.name = options.device;
   }
@@ -179,6 +171,7 @@ export class ChaosDevice {
   #over(): void {
     this.#socket = undefined;
     if (this.online) this.#write("offline");
+    else this.refusals++;
     this.#connection = "";
     if (!this.#wanted) return;
     this.#retry = setTimeout(() => {

@@ -11,6 +11,7 @@ import {
   type OptionName,
 } from "../internal/config/options.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
+import { adminCommands } from "./admin/command.ts";
 import { businessCommand } from "./business/command.ts";
 import { deploymentCommand } from "./deployment/command.ts";
 import type { Role } from "./role.ts";
@@ -78,6 +79,7 @@ program
     console.log(JSON.stringify(file, null, 2));
   });
 
+for (const command of adminCommands(exitOnMistake)) program.addCommand(command);
 program.addCommand(businessCommand(exitOnMistake));
 program.addCommand(deploymentCommand(exitOnMistake));
 program.addCommand(traceCommand(exitOnMistake));

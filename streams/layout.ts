@@ -122,10 +122,14 @@ export type BucketName =
   | "hf_mailbox"
   | "hf_app"
   | "hf_key"
+  | "hf_revoked"
   | "hf_lease"
   | "hf_checkpoint"
   | "hf_snapshot"
   | "hf_meta";
+
+/** The longest that a token may be good. */
+export const MAX_TOKEN_MS = 15 * MINUTE;
 
 /** How long an offline device stays known. */
 export const ROUTE_TTL_MS = 7 * DAY;
@@ -268,6 +272,8 @@ export function buckets(options: LayoutOptions): BucketSpec[] {
     { name: "hf_mailbox", ttlMs: MAX_TTL_MS, maxBytes: table, replicas },
     { name: "hf_app", ttlMs: forever, maxBytes, replicas },
     { name: "hf_key", ttlMs: forever, maxBytes, replicas },
+    // As long as a token that is revoked could have been good, with room for clocks that differ.
+    { name: "hf_revoked", ttlMs: 2 * MAX_TOKEN_MS, maxBytes, replicas },
     { name: "hf_lease", ttlMs: forever, maxBytes, replicas },
     { name: "hf_checkpoint", ttlMs: forever, maxBytes, replicas },
     { name: "hf_snapshot", ttlMs: SNAPSHOT_TTL_MS, maxBytes, replicas },

@@ -131,10 +131,68 @@ export interface RoomSettings {
 
 /** `hf_app`: a tenant. */
 export interface AppRecord {
-  /** SHA-256 (hex) of each API key. */
-  keys: string[];
-  /** Who may call Admit: the app's own servers with an API key, or any client. */
-  admission: "key" | "open";
+  keys: ApiKey[];
+  /** Who may call Admit: the app's own servers with an API key or a token of theirs, or any client. */
+  admission: Admission;
+  /** With which the app signs tokens itself. */
+  tokenKeys: TokenKey[];
+}
+
+export type Admission = "key" | "open";
+
+/** An API key: what it may be used for, and of the secret only a hash. */
+export interface ApiKey {
+  id: string;
+  /** SHA-256 (hex) of the key as it is sent. */
+  hash: string;
+  name: string;
+  /** Unix ms. */
+  createdAt: number;
+  /** Unix ms; 0: never. */
+  expiresAt: number;
+  scope: KeyScope;
+}
+
+/** An empty list, and 0, do not limit. */
+export interface KeyScope {
+  businesses: string[];
+  /** Names of RPCs, such as "PushToUsers". */
+  rpcs: string[];
+  targetPrefixes: string[];
+  callsPerSecond: number;
+}
+
+export const WHOLE_SCOPE: KeyScope = {
+  businesses: [],
+  rpcs: [],
+  targetPrefixes: [],
+  callsPerSecond: 0,
+};
+
+/** A key with which an app signs tokens, for one algorithm. One of the last three says what checks them. */
+export interface TokenKey {
+  kid: string;
+  algorithm: "HS256" | "ES256" | "EdDSA";
+  /** base64url. */
+  secret: string;
+  /** PEM. */
+  publicKey: string;
+  jwksUrl: string;
+}
+
+/** `hf_key`: a secret that the gateway's own tokens are signed with. Key `current`, and the ones before by their kid. */
+export interface SigningKey {
+  kid: string;
+  /** base64url. */
+  secret: string;
+  /** Unix ms from which it is no good; 0 for the current one. */
+  goodUntil: number;
+}
+
+/** `hf_revoked`: tokens issued up to now are refused. */
+export interface Revocation {
+  /** Unix ms. */
+  at: number;
 }
 
 /**

@@ -285,6 +285,20 @@ export function parseRoomKey(key: string): { app: string; room: string } {
   return { app: fromToken(key.slice(0, dot)), room: fromToken(key.slice(dot + 1)) };
 }
 
+/** What a revocation names: one token by its id, or all tokens of a device or user. */
+export type RevokedKind = "token" | "device" | "user";
+
+/** `hf_revoked`: `<app>.<kind>.<id>`. */
+export function revokedKey(app: string, kind: RevokedKind, id: string): string {
+  return `${toToken(app)}.${kind}.${toToken(id)}`;
+}
+
+/** Whom a key of `hf_revoked` is about. */
+export function parseRevokedKey(key: string): { app: string; kind: RevokedKind; id: string } {
+  const [app = "", kind = "", id = ""] = key.split(".");
+  return { app: fromToken(app), kind: kind as RevokedKind, id: fromToken(id) };
+}
+
 /** `hf_business`: `<app>.<business>`. */
 export function businessKey(app: string, business: string): string {
   return `${toToken(app)}.${toToken(business)}`;

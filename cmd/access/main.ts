@@ -4,7 +4,10 @@ import type { AccessConfig } from "../../internal/access/config.ts";
 import { NodeLog } from "../../internal/access/log/node-log.ts";
 import { newAccessMetrics } from "../../internal/access/metrics.ts";
 import { createAccessNode } from "../../internal/access/service.ts";
-import { TokenVerifier } from "../../internal/auth/tokens.ts";
+import { Apps } from "../../internal/auth/apps.ts";
+import { Revocations } from "../../internal/auth/revocations.ts";
+import { SigningKeys } from "../../internal/auth/signing-keys.ts";
+import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { NatsChannelHistory } from "../../internal/bus/channel-history.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { NatsNodeDeaths } from "../../internal/bus/node-deaths.ts";
@@ -52,6 +55,9 @@ async function runNode(context: RoleContext): Promise<Running> {
   const messages = new NatsMessages(connection);
   const logAppender = bus.appender("the log");
   const metrics = newAccessMetrics();
+  const keys = started.use(await SigningKeys.follow(bus.bucket("hf_key")));
+  const apps = started.use(await Apps.follow(bus.bucket("hf_app")));
+  const revocations = started.use(await Revocations.follow(bus.bucket("hf_revoked")));
   const node = started.use(
     await createAccessNode({
       config: await accessConfig(config, deployment.partitions),
@@ -63,7 +69,9 @@ async function runNode(context: RoleContext): Promise<Running> {
         history: await NatsChannelHistory.open(connection),
         roomSettings: bus.bucket("hf_room"),
         businesses: bus.bucket("hf_business"),
-        verifier: started.use(await TokenVerifier.follow(bus.bucket("hf_key"))),
+        verifier: new TokenVerifier({ keys, apps, revocations }),
+        revocations,
+        apps,
         openLog: (events, status) =>
           started.use(
             new NodeLog({

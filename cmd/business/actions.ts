@@ -1,8 +1,6 @@
 /** What the commands of `holdfast business` do, by the API of the push role. */
 import { create, toJson } from "@bufbuild/protobuf";
-import { type Client, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
-import { HoldfastError } from "../../internal/status/errors.ts";
+import type { Client } from "@connectrpc/connect";
 import {
   type Business,
   Business_Mode,
@@ -10,7 +8,9 @@ import {
   BusinessRegistryService,
   BusinessSchema,
 } from "../../proto/gen/holdfast/business/v1/registry_pb.ts";
-import type { Settings, Target } from "./command.ts";
+import { callRpc } from "../rpc-client.ts";
+import type { AppTarget as Target } from "../target.ts";
+import type { Settings } from "./command.ts";
 
 const MODES = {
   stream: Business_Mode.STREAM,
@@ -65,21 +65,11 @@ function businessOf(name: string, settings: Settings): Business {
   });
 }
 
-async function call<T>(
-  { url, key }: Target,
+function call<T>(
+  target: Target,
   action: (registry: Client<typeof BusinessRegistryService>) => Promise<T>,
 ): Promise<T> {
-  const authorize: Interceptor = (next) => (request) => {
-    if (key !== undefined) request.header.set("Authorization", `Bearer ${key}`);
-    return next(request);
-  };
-  const interceptors = [authorize];
-  const transport = createConnectTransport({ baseUrl: url, httpVersion: "1.1", interceptors });
-  try {
-    return await action(createClient(BusinessRegistryService, transport));
-  } catch (error) {
-    throw new HoldfastError("invalid", ConnectError.from(error).message, { cause: error });
-  }
+  return callRpc(BusinessRegistryService, target, action);
 }
 
 function print({ business }: { business?: Business | undefined }): void {

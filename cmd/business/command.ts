@@ -1,11 +1,6 @@
 /** `holdfast business …`: which businesses an app has, by the API of the push role. */
 import { Command, InvalidArgumentError, Option } from "commander";
-
-export interface Target {
-  url: string;
-  key?: string;
-  app: string;
-}
+import { atPush, type Guard, type AppTarget as Target } from "../target.ts";
 
 export interface Settings {
   mode: "stream" | "request" | "rpc";
@@ -22,10 +17,10 @@ export interface Settings {
 }
 
 /** `guard` runs an action and tells what goes wrong. */
-export function businessCommand(guard: (action: () => Promise<void>) => Promise<void>): Command {
+export function businessCommand(guard: Guard): Command {
   const group = new Command("business").description("registers businesses, shows and removes them");
 
-  withTarget(group.command("set").argument("<business>"))
+  atPush(group.command("set").argument("<business>"))
     .description("registers a business, or replaces what was registered")
     .addOption(
       new Option("--mode <mode>", "how it is given its uplinks")
@@ -46,17 +41,17 @@ export function businessCommand(guard: (action: () => Promise<void>) => Promise<
       guard(async () => (await actions()).setBusiness(name, flags)),
     );
 
-  withTarget(group.command("get").argument("<business>"))
+  atPush(group.command("get").argument("<business>"))
     .description("shows a business")
     .action((name: string, flags: Target) =>
       guard(async () => (await actions()).getBusiness(name, flags)),
     );
 
-  withTarget(group.command("list"))
+  atPush(group.command("list"))
     .description("shows every business of the app")
     .action((flags: Target) => guard(async () => (await actions()).listBusinesses(flags)));
 
-  withTarget(group.command("delete").argument("<business>"))
+  atPush(group.command("delete").argument("<business>"))
     .description("removes a business")
     .action((name: string, flags: Target) =>
       guard(async () => (await actions()).deleteBusiness(name, flags)),
@@ -66,13 +61,6 @@ export function businessCommand(guard: (action: () => Promise<void>) => Promise<
 
 /** Loaded when it is needed: the other commands start sooner without. */
 const actions = () => import("./actions.ts");
-
-function withTarget(command: Command): Command {
-  return command
-    .option("--url <url>", "the push API", "http://127.0.0.1:8090")
-    .addOption(new Option("--key <key>", "API key of the app").env("HOLDFAST_DEV_KEY"))
-    .option("--app <app>", "the app", "demo");
-}
 
 function wholeNumber(text: string): number {
   const number = Number(text);

@@ -1,16 +1,18 @@
-import { timingSafeEqual } from "node:crypto";
 import { Apps } from "../../internal/auth/apps.ts";
-import { sha256 } from "../../internal/auth/sha256.ts";
-import { TokenIssuer } from "../../internal/auth/tokens.ts";
+import { Revocations } from "../../internal/auth/revocations.ts";
+import { SigningKeys } from "../../internal/auth/signing-keys.ts";
+import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
+import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
-import {
-  controlDoorkeeper,
-  controlRoutes,
-  takesConnections,
-} from "../../internal/control/service.ts";
+import { takesConnections } from "../../internal/control/admit.ts";
+import { admitByGet } from "../../internal/control/admit-get.ts";
+import { Operator } from "../../internal/control/operator.ts";
+import { NodeOrders } from "../../internal/control/orders.ts";
+import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
+import { Turns } from "../../internal/control/turns.ts";
 import type { HttpHandler } from "../../internal/http/handler.ts";
-import { startHttpServer } from "../../internal/http/server.ts";
+import { notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { announceListening } from "../../internal/observe/logger.ts";
 import { openBus } from "../bus.ts";
@@ -29,25 +31,33 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   const messages = new NatsMessages(bus.connection);
   const nodes = started.use(new NodeRegistry({ messages }));
   const ready = () => bus.connection.link.connected && nodes.list().some(takesConnections);
-  const isOperator = operatorCheck(config.operatorKey ?? config.devKey);
+  const keys = started.use(await SigningKeys.follow(bus.bucket("hf_key")));
+  await untilAnswered(context, () => keys.ensure());
+  const revocations = started.use(await Revocations.follow(bus.bucket("hf_revoked")));
+  const options = {
+    apps,
+    keys,
+    issuer: new TokenIssuer(keys),
+    verifier: new TokenVerifier({ keys, apps, revocations }),
+    revoked: bus.bucket("hf_revoked"),
+    operator: new Operator(config.adminKey ?? config.operatorKey ?? config.devKey),
+    orders: new NodeOrders(nodes, messages),
+    nodes,
+    clock: systemClock,
+    random: Math.random,
+    tokenSeconds: config.tokenSeconds,
+    turns: new Turns(systemClock, Math.random),
+  };
+  warnOfOpenApps(apps, context);
   const server = started.use(
     await startHttpServer({
       listen: config.controlListen,
-      routes: controlRoutes({
-        apps,
-        issuer: await untilAnswered(context, () => TokenIssuer.open(bus.bucket("hf_key"))),
-        nodes,
-        messages,
-        clock: systemClock,
-        random: Math.random,
-        tokenSeconds: config.tokenSeconds,
-        isOperator,
-      }),
-      doorkeeper: controlDoorkeeper({ apps, isOperator }),
+      routes: controlRoutes(options),
+      doorkeeper: controlDoorkeeper(options),
       ready,
       log,
       origins: "any",
-      ...(pages && { pages }),
+      pages: admitByGet(options, pages ?? notFound),
     }),
   );
   announceListening(log, { transport: "http", address: server.url });
@@ -60,9 +70,15 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   };
 }
 
-/** Without a key there is no operator. */
-function operatorCheck(operatorKey: string | undefined): (key: string | undefined) => boolean {
-  if (operatorKey === undefined) return () => false;
-  const wanted = sha256(operatorKey);
-  return (key) => key !== undefined && timingSafeEqual(sha256(key), wanted);
+const LOOPBACK = /^(127\.|::1$|localhost$)/;
+
+/** An app that anybody is admitted to as anybody is for trying things, on the machine itself. */
+function warnOfOpenApps(apps: Apps, { config, log }: RoleContext): void {
+  if (LOOPBACK.test(config.controlListen.host)) return;
+  const open = apps.list().filter(({ record }) => record.admission === "open");
+  if (open.length === 0) return;
+  log.warn(
+    { apps: open.map(({ app }) => app), address: config.controlListen },
+    "ANYBODY who reaches this address is admitted to these apps as anybody: holdfast app set <app> --admission key",
+  );
 }

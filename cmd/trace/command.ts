@@ -1,21 +1,11 @@
 /** `holdfast trace <message id>`: the way of a must-arrive message, step by step. */
-import { Command, Option } from "commander";
+import { Command } from "commander";
+import { type AppTarget, atPush, type Guard } from "../target.ts";
 
-export interface TraceFlags {
-  url: string;
-  key?: string;
-  app: string;
-}
-
-/** `guard` runs an action and tells what goes wrong. */
-export function traceCommand(guard: (action: () => Promise<void>) => Promise<void>): Command {
-  return new Command("trace")
-    .argument("<message-id>")
+export function traceCommand(guard: Guard): Command {
+  return atPush(new Command("trace").argument("<message-id>"))
     .description("shows what became of a must-arrive message, and how long each step took")
-    .option("--url <url>", "the push API", "http://127.0.0.1:8090")
-    .addOption(new Option("--key <key>", "API key of the app").env("HOLDFAST_DEV_KEY"))
-    .option("--app <app>", "whose message it is", "demo")
-    .action((messageId: string, flags: TraceFlags) =>
+    .action((messageId: string, flags: AppTarget) =>
       // Loaded when it is needed: the other commands start sooner without.
       guard(async () => (await import("./trace.ts")).trace(messageId, flags)),
     );

@@ -1,5 +1,6 @@
 /** The sessions of a node as a whole: opens them, and does what the log and the operators ask. */
 import type { Kick, Order, SetRooms } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import type { RevokedEvent } from "../auth/revocations.ts";
 import type { Timer } from "../clock/clock.ts";
 import { inSlices } from "../clock/slices.ts";
 import { type CloseReason, closeReasonOf } from "../status/close.ts";
@@ -7,6 +8,7 @@ import type { Transport, TransportHandlers } from "../transport/transport.ts";
 import type { PushIntake } from "./delivery/push-intake.ts";
 import { Drain } from "./drain.ts";
 import type { ConnectionLogEvents } from "./log/connection-log.ts";
+import { endApp, endRevoked } from "./revoking.ts";
 import type { NodeState, SessionServices } from "./services.ts";
 import { welcome } from "./session/handshake.ts";
 import { setRooms } from "./session/rooms-order.ts";
@@ -75,6 +77,14 @@ export class Gateway implements ConnectionLogEvents {
       default:
         return false;
     }
+  }
+
+  revoked(event: RevokedEvent): void {
+    endRevoked(this.#services, event);
+  }
+
+  appDeleted(app: string): void {
+    endApp(this.#services, app);
   }
 
   isolated(): void {

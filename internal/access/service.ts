@@ -1,5 +1,7 @@
 /** The access role: listeners, sessions, and what connects them with the rest of the system. */
 import { setTimeout as delay } from "node:timers/promises";
+import type { Apps } from "../auth/apps.ts";
+import type { Revocations } from "../auth/revocations.ts";
 import type { Appender, Bucket, ChannelHistory, Messages, Streams } from "../bus/contract.ts";
 import { type Clock, type Random, systemClock } from "../clock/clock.ts";
 import { Wheel } from "../clock/wheel.ts";
@@ -50,6 +52,9 @@ export interface AccessAdapters {
   /** `hf_business`. */
   businesses: Bucket;
   verifier: TokenVerifier;
+  /** Tell of revoked tokens and deleted apps, whose connections end. */
+  revocations: Pick<Revocations, "listen">;
+  apps: Pick<Apps, "onDeleted">;
   /** Opens the node's side of the log. Each needs the other, so each is given what it needs. */
   openLog(events: ConnectionLogEvents, status: () => NodeStatus): ConnectionLog;
   clock?: Clock;
@@ -133,6 +138,8 @@ export async function createAccessNode(options: {
   const services = { ...own, verifier, log, table, rooms, deliveries, acks, uplinks, doorway };
   const gateway = new Gateway(services, state, pushIntake);
   pushIntake.listen(log.incarnation);
+  adapters.revocations.listen((event) => gateway.revoked(event));
+  adapters.apps.onDeleted((app) => gateway.appDeleted(app));
 
   const admission = new Admission(clock, config.admission);
   const accept: Accept = (transport) => gateway.accept(transport);

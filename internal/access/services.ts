@@ -1,4 +1,5 @@
-import type { VerifiedToken } from "../auth/tokens.ts";
+import type { VerifiedToken } from "../auth/claims.ts";
+import type { Bearer } from "../auth/revocations.ts";
 import type { Clock, Random } from "../clock/clock.ts";
 import type { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -13,8 +14,10 @@ import type { SessionTable } from "./session/session-table.ts";
 import type { Uplinks } from "./uplink/uplinks.ts";
 
 export interface TokenVerifier {
-  /** Rejects with HoldfastError `expired` or `unauthenticated`. */
-  verify(token: string): Promise<VerifiedToken>;
+  /** @throws HoldfastError `expired`, `unauthenticated` or `unavailable`, or rejects with one. */
+  verify(token: string): VerifiedToken | Promise<VerifiedToken>;
+  /** Whether a token that was good is no longer. */
+  isRevoked(bearer: Bearer): boolean;
 }
 
 /** What the sessions of a node share. */

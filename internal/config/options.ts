@@ -183,7 +183,12 @@ export const OPTIONS = {
     undefined,
     'API key of app "demo"; unset: with an embedded NATS, generated and printed',
   ),
-  operatorKey: option(key, undefined, "key for Drain and Undrain; unset: the key of app demo"),
+  adminKey: option(
+    key,
+    undefined,
+    "key of the operator: apps, keys, revocation, drain; unset: operatorKey, else the key of app demo",
+  ),
+  operatorKey: option(key, undefined, "former name of adminKey"),
   logLevel: option(
     z.enum(["trace", "debug", "info", "warn", "error", "fatal"], {
       error: "must be trace, debug, info, warn, error or fatal",

@@ -139,7 +139,7 @@ function createHandler(
 }
 
 /** In the form of a Connect error, so that a client of a service that is not here understands it. */
-const notFound: HttpHandler = (request, response) => {
+export const notFound: HttpHandler = (request, response) => {
   const message = `nothing is served at ${JSON.stringify(pathOf(request))}`;
   answerJson(request, response, 404, { code: "unimplemented", message });
 };

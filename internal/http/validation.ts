@@ -1,6 +1,7 @@
-import { create, createRegistry, type DescMessage } from "@bufbuild/protobuf";
+import { create, createRegistry, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { createValidator } from "@bufbuild/protovalidate";
 import { file_holdfast_rules_v1_rules } from "../../proto/gen/holdfast/rules/v1/rules_pb.ts";
+import { HoldfastError } from "../status/errors.ts";
 
 /**
  * Checks messages against the rules in their .proto. One for the process: it compiles them once and
@@ -20,6 +21,16 @@ export const requestValidator = createValidator({
 export function prepare(schema: DescMessage): void {
   const { kind, error } = requestValidator.validate(schema, create(schema));
   if (kind === "error") throw error;
+}
+
+/** @throws HoldfastError `invalid` naming the field and the rule. */
+export function validate<Desc extends DescMessage>(
+  schema: Desc,
+  message: MessageShape<Desc>,
+): void {
+  const { kind, error, violations } = requestValidator.validate(schema, message);
+  if (kind === "error") throw error;
+  if (kind === "invalid") throw new HoldfastError("invalid", violations.map(String).join("; "));
 }
 
 /**

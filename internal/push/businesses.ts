@@ -24,7 +24,7 @@ export function createBusinessRegistryService(
   const { gate, store } = options;
   return {
     async setBusiness({ app, business }, context) {
-      await gate.enter(app, context.requestHeader);
+      gate.enter(app, context, { business: business?.business });
       if (business === undefined) throw new HoldfastError("invalid", "business: must be set");
       const record = toRecord(business);
       await store.set(app, business.business, record);
@@ -32,18 +32,18 @@ export function createBusinessRegistryService(
     },
 
     async getBusiness({ app, business }, context) {
-      await gate.enter(app, context.requestHeader);
+      gate.enter(app, context, { business });
       return { business: toMessage(business, await store.get(app, business)) };
     },
 
     async listBusinesses({ app }, context) {
-      await gate.enter(app, context.requestHeader);
+      gate.enter(app, context);
       const found = await store.list(app);
       return { businesses: found.map(({ name, record }) => toMessage(name, record)) };
     },
 
     async deleteBusiness({ app, business }, context) {
-      await gate.enter(app, context.requestHeader);
+      gate.enter(app, context, { business });
       await store.delete(app, business);
       return {};
     },

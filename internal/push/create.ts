@@ -17,7 +17,7 @@ import { MustArrive, type MustArriveOptions } from "./must-arrive.ts";
 import { Orders } from "./orders.ts";
 import { PartitionOwners, type PartitionOwnersOptions } from "./owners.ts";
 import { Pusher } from "./pusher.ts";
-import { RateLimit } from "./rate-limit.ts";
+import { KeyRateLimit, RateLimit } from "./rate-limit.ts";
 import { Resolver } from "./resolver.ts";
 import { Rooms } from "./rooms.ts";
 import { RouteCache } from "./route-cache.ts";
@@ -87,7 +87,8 @@ export function createPush(options: PushOptions): Push {
     perSecond: options.callsPerSecond ?? DEFAULT_CALLS_PER_SECOND,
     ...clock,
   });
-  const gate = new Gate({ apps, link, limit, counters, ...clock });
+  const keyLimit = new KeyRateLimit(options.clock);
+  const gate = new Gate({ apps, link, limit, keyLimit, counters, ...clock });
   const unicast = new Unicast({ messages, highMessages, resolver, cache, counters, ...clock });
   const channels = new Channels({ appender: options.roomAppender, ...clock });
   const { receipts, mailboxes, headroom, partitions, logAppender: appender } = options;

@@ -31,18 +31,18 @@ export function createDirectoryService(
 ): ServiceImpl<typeof DirectoryService> {
   const { gate, resolver, owners, rooms, orders, nodes, messages } = options;
 
-  const enter = (request: { app: string }, context: HandlerContext) =>
-    gate.enter(request.app, context.requestHeader);
+  const enter = (request: { app: string }, context: HandlerContext, targets: string[] = []) =>
+    gate.enter(request.app, context, { targets });
 
   return {
     async getDevices(request, context) {
-      await enter(request, context);
+      enter(request, context, request.devices);
       const routes = await resolver.routesOf(request.app, request.devices);
       return { devices: request.devices.map((device, i) => describe(device, routes[i])) };
     },
 
     async getUsers(request, context) {
-      await enter(request, context);
+      enter(request, context, request.users);
       const routes = await resolver.routesOfUsers(request.app, request.users);
       return {
         users: request.users.map((user, i) => {
@@ -57,22 +57,22 @@ export function createDirectoryService(
     },
 
     async getRooms(request, context) {
-      await enter(request, context);
+      enter(request, context, request.rooms);
       return rooms.get(request);
     },
 
     async listRoomMembers(request, context) {
-      await enter(request, context);
+      enter(request, context, [request.room]);
       return rooms.members(request);
     },
 
     async listNodes(request, context) {
-      await enter(request, context);
+      enter(request, context);
       return listNodes(request.app, nodes, owners);
     },
 
     async kickDevices(request, context) {
-      await enter(request, context);
+      enter(request, context, request.devices);
       const { code, text } = CLOSE.kicked;
       const reason = request.reason === "" ? text : request.reason;
       const results = await orders.give(request.app, request.devices, (connection) => ({
@@ -83,7 +83,7 @@ export function createDirectoryService(
     },
 
     async joinRoom(request, context) {
-      await enter(request, context);
+      enter(request, context, [request.room, ...request.devices]);
       const results = await orders.give(request.app, request.devices, (connection) => ({
         case: "setRooms",
         value: { connection, join: [request.room] },
@@ -92,7 +92,7 @@ export function createDirectoryService(
     },
 
     async leaveRoom(request, context) {
-      await enter(request, context);
+      enter(request, context, [request.room, ...request.devices]);
       const results = await orders.give(request.app, request.devices, (connection) => ({
         case: "setRooms",
         value: { connection, leave: [request.room] },
@@ -101,13 +101,13 @@ export function createDirectoryService(
     },
 
     async setRoom(request, context) {
-      await enter(request, context);
+      enter(request, context, [request.room]);
       await rooms.set(request);
       return {};
     },
 
     async getMessage(request, context) {
-      await enter(request, context);
+      enter(request, context);
       return { deliveries: await messages.of(request.app, request.messageId) };
     },
   };

@@ -11,7 +11,7 @@ import { DEFAULT_TTL_MS } from "../../streams/layout.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { PushCounters } from "./counters.ts";
-import type { Gate } from "./gate.ts";
+import type { About, Gate } from "./gate.ts";
 import { type OutgoingMessage, outgoing } from "./message.ts";
 import type { Pusher } from "./pusher.ts";
 import type { Sending } from "./unicast.ts";
@@ -47,7 +47,7 @@ export function createPushService(options: PushServiceOptions): ServiceImpl<type
   };
 
   const unary = async (push: Push, context: HandlerContext) => {
-    await gate.enter(push.value.app, context.requestHeader);
+    gate.enter(push.value.app, context, aboutOf(push));
     const { messageId, results } = await begin(push);
     return { messageId, results: await results };
   };
@@ -63,13 +63,34 @@ export function createPushService(options: PushServiceOptions): ServiceImpl<type
       const totals = new Totals();
       for await (const { push } of requests) {
         if (push.case === undefined) throw new HoldfastError("invalid", "push: must be set");
-        await gate.enterInStream(push.value.app, context.requestHeader);
+        await gate.enterInStream(push.value.app, context, aboutOf(push));
         // The next one begins when this one is on its way, so a device gets them in their order.
         await totals.add(await begin(push));
       }
       return totals.finish();
     },
   };
+}
+
+/** What the scope of a key is about. */
+function aboutOf(push: Push): About {
+  return { business: push.value.message?.business, targets: targetsOf(push) };
+}
+
+/** Undefined for everybody. */
+function targetsOf(push: Push): readonly string[] | undefined {
+  switch (push.case) {
+    case "devices":
+      return push.value.devices;
+    case "users":
+      return push.value.users;
+    case "rooms":
+      return push.value.rooms;
+    case "zones":
+      return push.value.zones;
+    case "broadcast":
+      return undefined;
+  }
 }
 
 function outgoingOf(push: Push["value"], sentAtMs: number): OutgoingMessage {

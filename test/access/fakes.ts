@@ -6,7 +6,8 @@ import type {
   LoggedConnection,
 } from "../../internal/access/log/connection-log.ts";
 import type { TokenVerifier } from "../../internal/access/services.ts";
-import type { VerifiedToken } from "../../internal/auth/tokens.ts";
+import type { VerifiedToken } from "../../internal/auth/claims.ts";
+import type { RevokedEvent } from "../../internal/auth/revocations.ts";
 import type {
   Appender,
   AppendOptions,
@@ -113,9 +114,25 @@ export const fakeVerifier: TokenVerifier = {
     if (token === "crash") throw new TypeError("the verifier has a bug");
     if (token === "never") return new Promise(() => {});
     const { app = "shop", device = "d1", user = "", expiresAtMs = FAR } = JSON.parse(token);
-    return { app, device, user, expiresAtMs };
+    return { app, device, user, expiresAtMs, id: `token of ${device}`, issuedAtMs: 1_000 };
   },
+  // It is told only of what concerns it.
+  isRevoked: () => true,
 };
+
+/** Tells of revoked tokens and deleted apps when a test says so. */
+export class FakeRevocations {
+  revoke: (event: RevokedEvent) => void = () => {};
+  deleteApp: (app: string) => void = () => {};
+
+  listen(revoked: (event: RevokedEvent) => void): void {
+    this.revoke = revoked;
+  }
+
+  onDeleted(deleted: (app: string) => void): void {
+    this.deleteApp = deleted;
+  }
+}
 
 /** Stores at once, or when `storeAll` is called. */
 export class FakeAppender implements Appender {

@@ -12,6 +12,7 @@ import { MemoryMessages } from "../support/memory-messages.ts";
 import {
   FakeAppender,
   FakeLog,
+  FakeRevocations,
   FakeStream,
   fakeVerifier,
   type TokenInit,
@@ -28,6 +29,7 @@ export interface TestNode extends AsyncDisposable {
   streams: FakeStreams;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
+  revocations: FakeRevocations;
   metrics: AccessMetrics;
   /** Where clients connect to. */
   endpoint(protocol: "websocket" | "tcp"): URL;
@@ -61,6 +63,7 @@ export async function startNode(
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
   const logs: FakeLog[] = [];
+  const revocations = new FakeRevocations();
   const anywhere = { host: "127.0.0.1", port: 0, url: undefined };
   const node = await createAccessNode({
     config: {
@@ -84,6 +87,8 @@ export async function startNode(
       roomSettings,
       businesses,
       verifier: fakeVerifier,
+      revocations,
+      apps: revocations,
       openLog(events, status) {
         status(); // as the real one does with its first beat
         const log = new FakeLog(events);
@@ -128,6 +133,7 @@ export async function startNode(
     streams,
     roomSettings,
     businesses,
+    revocations,
     metrics,
     endpoint,
     connect,

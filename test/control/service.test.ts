@@ -1,10 +1,16 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Apps } from "../../internal/auth/apps.ts";
-import { TokenIssuer, TokenVerifier } from "../../internal/auth/tokens.ts";
+import { SigningKeys } from "../../internal/auth/signing-keys.ts";
+import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
+import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
+import { admitByGet } from "../../internal/control/admit-get.ts";
+import { Operator } from "../../internal/control/operator.ts";
+import { NodeOrders } from "../../internal/control/orders.ts";
 import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
-import { type HttpServer, startHttpServer } from "../../internal/http/server.ts";
+import { Turns } from "../../internal/control/turns.ts";
+import { type HttpServer, notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { createLogger } from "../../internal/observe/logger.ts";
 import {
@@ -47,25 +53,31 @@ describe("the control API", () => {
     const apps = await Apps.follow(new MemoryBucket());
     await apps.ensure("demo", "k", "open");
     await apps.ensure("shop", "s", "key");
-    verifier = await TokenVerifier.follow(secrets);
     const issuer = await TokenIssuer.open(secrets);
-    verifier = await TokenVerifier.follow(secrets);
-    const isOperator = (key: string | undefined) => key === "op";
+    const keys = await SigningKeys.follow(secrets);
+    verifier = new TokenVerifier({ keys, apps });
+    const nodes = new NodeRegistry({ messages });
+    const options = {
+      apps,
+      keys,
+      issuer,
+      verifier,
+      revoked: new MemoryBucket(),
+      operator: new Operator("op"),
+      orders: new NodeOrders(nodes, messages),
+      nodes,
+      clock: systemClock,
+      random: Math.random,
+      tokenSeconds: 600,
+      turns: new Turns(systemClock, Math.random),
+    };
     server = await startHttpServer({
-      doorkeeper: controlDoorkeeper({ apps, isOperator }),
+      doorkeeper: controlDoorkeeper(options),
       listen: { host: "127.0.0.1", port: 0 },
       log: createLogger("fatal"),
       ready: () => true,
-      routes: controlRoutes({
-        apps,
-        issuer,
-        nodes: new NodeRegistry({ messages }),
-        messages,
-        clock: systemClock,
-        random: Math.random,
-        tokenSeconds: 600,
-        isOperator,
-      }),
+      routes: controlRoutes(options),
+      pages: admitByGet(options, notFound),
     });
   });
   afterEach(() => server[Symbol.asyncDispose]());
@@ -163,5 +175,116 @@ describe("the control API", () => {
     });
     await expect.poll(() => orders).toMatchObject([{ case: "drain", value: { overMs: 5000 } }]);
     await expect(call(server.url, DRAIN, { node: "gone" }, "op")).rejects.toThrow(/404.*gone/);
+  });
+
+  describe("apps and keys", () => {
+    const ADMIN = "holdfast.admin.v1.AdminService/";
+    type Key = { id: string; secret: string };
+    type App = { app: string; admission: string };
+    const admin = <T>(method: string, body: object, key: string | null = "op") =>
+      call<T>(server.url, ADMIN + method, body, key);
+
+    it("are the operator's alone", async () => {
+      for (const key of [null, "k", "wrong"]) {
+        await expect(admin("CreateApp", { app: "new" }, key)).rejects.toThrow(/401.*operator key/);
+        await expect(admin("ListApps", {}, key)).rejects.toThrow(/401/);
+        await expect(admin("Revoke", { app: "demo", users: ["u"] }, key)).rejects.toThrow(/401/);
+      }
+    });
+
+    it("begin with one key, and admission closed", async () => {
+      beat("a");
+      const made = await admin<{ app: App; key: Key }>("CreateApp", { app: "new" });
+      expect(made.app).toMatchObject({ app: "new", admission: "key" });
+      await expect(admit({ app: "new", device: "d" })).rejects.toThrow(/401/);
+      await expect(admit({ app: "new", device: "d" }, made.key.secret)).resolves.toBeDefined();
+      await expect(admit({ app: "shop", device: "d" }, made.key.secret)).rejects.toThrow(/401/);
+      await expect(admin("CreateApp", { app: "new" })).rejects.toThrow(/409.*already/);
+      const { apps } = await admin<{ apps: App[] }>("ListApps", {});
+      expect(apps.map(({ app }) => app)).toEqual(["demo", "new", "shop"]);
+    });
+
+    it("show a secret once, and a revoked key is good for nothing", async () => {
+      beat("a");
+      const { key } = await admin<{ key: Key }>("CreateKey", { app: "shop", name: "worker" });
+      const { keys } = await admin<{ keys: Key[] }>("ListKeys", { app: "shop" });
+      expect(keys.find(({ id }) => id === key.id)).toMatchObject({ name: "worker" });
+      expect(JSON.stringify(keys)).not.toContain(key.secret);
+      await admit({ app: "shop", device: "d" }, key.secret);
+      await admin("RevokeKey", { app: "shop", keyId: key.id });
+      await expect(admit({ app: "shop", device: "d" }, key.secret)).rejects.toThrow(/401/);
+      await expect(admin("RevokeKey", { app: "shop", keyId: "gone" })).rejects.toThrow(/404.*gone/);
+    });
+
+    it("hold a key to its scope and its time", async () => {
+      beat("a");
+      const scope = { rpcs: ["Admit"], targetPrefixes: ["team-"] };
+      const { key } = await admin<{ key: Key }>("CreateKey", { app: "shop", scope });
+      await admit({ app: "shop", device: "team-1" }, key.secret);
+      await expect(admit({ app: "shop", device: "d" }, key.secret)).rejects.toThrow(/403.*target/);
+      const pushes = await admin<{ key: Key }>("CreateKey", {
+        app: "shop",
+        scope: { rpcs: ["PushToUsers"] },
+      });
+      await expect(admit({ app: "shop", device: "d" }, pushes.key.secret)).rejects.toThrow(
+        /403.*Admit/,
+      );
+      const old = await admin<{ key: Key }>("CreateKey", {
+        app: "shop",
+        expiresAt: "2020-01-01T00:00:00Z",
+      });
+      await expect(admit({ app: "shop", device: "d" }, old.key.secret)).rejects.toThrow(/401/);
+    });
+
+    it.each([
+      [{ kid: "k", algorithm: "HS256", secret: "c2hvcnQ" }, /at least 32 bytes/],
+      [{ kid: "k", algorithm: "EdDSA" }, /public_key or a jwks_url/],
+      [{ kid: "k", algorithm: "EdDSA", publicKey: "nonsense" }, /not a public key/],
+      [{ kid: "k", algorithm: "none" }, /algorithm/],
+      [{ kid: "k", algorithm: "ES256", jwksUrl: "ftp://x" }, /jwks_url|jwksUrl/],
+    ])("refuse a token key that cannot be right: %j", async (tokenKey, message) => {
+      await expect(admin("SetTokenKey", { app: "shop", tokenKey })).rejects.toThrow(message);
+    });
+
+    it("are deleted with everything", async () => {
+      beat("a");
+      await admin("DeleteApp", { app: "shop" });
+      await expect(admit({ app: "shop", device: "d" }, "s")).rejects.toThrow(/401/);
+      await expect(admin("GetApp", { app: "shop" })).rejects.toThrow(/404/);
+    });
+  });
+
+  describe("GET /admit", () => {
+    type Answer = { token: string; message: string; endpoints: { protocol: string }[] };
+    const get = async (query: string, key?: string) => {
+      const headers: Record<string, string> =
+        key === undefined ? {} : { authorization: `Bearer ${key}` };
+      const response = await fetch(`${server.url}/admit?${query}`, { headers });
+      return { status: response.status, body: (await response.json()) as Answer };
+    };
+
+    it("admits as the RPC does", async () => {
+      beat("a");
+      const { status, body } = await get("app=demo&device=d&user=u&platform=web");
+      expect(status).toBe(200);
+      expect(await verifier.verify(body.token)).toMatchObject({
+        app: "demo",
+        device: "d",
+        user: "u",
+      });
+      expect(body.endpoints.map(({ protocol }) => protocol)).toEqual(["websocket"]);
+      expect((await get("app=shop&device=d", "s")).status).toBe(200);
+    });
+
+    it.each([
+      ["app=demo", 400, /device/],
+      ["app=demo&device=d&color=red", 400, /color/],
+      ["app=shop&device=d", 401, /do not go together/],
+    ])("answers %s with %i", async (query, status, message) => {
+      beat("a");
+      const answer = await get(query);
+      expect(answer.status).toBe(status);
+      expect(answer.body.message).toMatch(message);
+    });
   });
 });

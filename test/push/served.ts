@@ -7,6 +7,7 @@ import { createPush, type Push, type PushOptions } from "../../internal/push/cre
 import { HoldfastError } from "../../internal/status/errors.ts";
 import { DirectoryService } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { PushService } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
+import { type ApiKey, WHOLE_SCOPE } from "../../streams/records.ts";
 import { quietLogger } from "../support/logger.ts";
 import { APP, FakeCluster, MemoryGround, PARTITIONS } from "./fake-cluster.ts";
 
@@ -24,15 +25,19 @@ export interface Served extends Port {
   cluster: FakeCluster<MemoryGround>;
 }
 
+/** What the key may do; a test may narrow it for a while. */
+export const keyScope = { now: WHOLE_SCOPE };
+
 const apps = {
   recognize(bearer: string | undefined) {
     if (bearer !== API_KEY)
       throw new HoldfastError("unauthenticated", "app and API key do not go together");
   },
-  authorize(app: string, bearer: string | undefined) {
+  authorize(app: string, bearer: string | undefined): ApiKey {
     if (app !== APP || bearer !== API_KEY) {
       throw new HoldfastError("unauthenticated", "app and API key do not go together");
     }
+    return { id: "k", hash: "", name: "", createdAt: 0, expiresAt: 0, scope: keyScope.now };
   },
 };
 

@@ -7,7 +7,7 @@ import {
 } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { connectionId } from "../../../streams/connection-id.ts";
 import { partitionOf } from "../../../streams/partition.ts";
-import type { VerifiedToken } from "../../auth/tokens.ts";
+import type { VerifiedToken } from "../../auth/claims.ts";
 import { HoldfastError } from "../../status/errors.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
 import { toRequest } from "../rooms/rooms.ts";
@@ -55,7 +55,7 @@ export async function refresh(session: Session, text: string): Promise<void> {
       session.end("token-invalid", "refresh.token is for another app, device or user");
       return;
     }
-    session.tokenExpiresAtMs = token.expiresAtMs;
+    keepToken(session, token);
     session.reschedule();
   } catch (error) {
     session.fault(error);
@@ -91,6 +91,7 @@ async function verified(session: Session, token: string): Promise<VerifiedToken 
     const { code, message } = HoldfastError.from(error);
     if (code === "expired") session.end("token-expired");
     else if (code === "unauthenticated") session.end("token-invalid", message);
+    else if (code === "unavailable") session.end("overloaded", message);
     else throw error;
     return undefined;
   }
@@ -101,7 +102,7 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   session.app = token.app;
   session.device = token.device;
   session.user = token.user;
-  session.tokenExpiresAtMs = token.expiresAtMs;
+  keepToken(session, token);
   session.partition = partitionOf(token.app, token.device, partitions);
   session.client = login.client;
   if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
@@ -111,6 +112,13 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   session.handledSequence = Number(login.lastDeliverySequence);
   session.services.deliveries.claim(session.counter, session.handledSequence);
   log.opened(session, () => stored(session, login));
+}
+
+/** What ends the connection when the token is over, or revoked. */
+function keepToken(session: Session, { expiresAtMs, id, issuedAtMs }: VerifiedToken): void {
+  session.tokenExpiresAtMs = expiresAtMs;
+  session.tokenId = id;
+  session.tokenIssuedAtMs = issuedAtMs;
 }
 
 /** The log has the connection, so nobody can miss it from now on. */

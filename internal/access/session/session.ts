@@ -43,6 +43,9 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   loginNumber = 0;
   handledSequence = 0;
   tokenExpiresAtMs = 0;
+  /** By which its token can be revoked. */
+  tokenId = "";
+  tokenIssuedAtMs = 0;
   /** Whether the log was told of it, and so has to be told of its end. */
   logged = false;
 

@@ -1,7 +1,13 @@
 /** An access node with everything around it faked, for the parent to load and measure. */
 import { newAccessMetrics } from "../../../internal/access/metrics.ts";
 import { createAccessNode } from "../../../internal/access/service.ts";
-import { FakeAppender, FakeLog, FakeStream, fakeVerifier } from "../../access/fakes.ts";
+import {
+  FakeAppender,
+  FakeLog,
+  FakeRevocations,
+  FakeStream,
+  fakeVerifier,
+} from "../../access/fakes.ts";
 import { FakeStreams } from "../../support/fake-streams.ts";
 import { quietLogger } from "../../support/logger.ts";
 import { MemoryBucket } from "../../support/memory-bucket.ts";
@@ -44,6 +50,8 @@ const node = await createAccessNode({
     roomSettings: new MemoryBucket(),
     businesses: new MemoryBucket(),
     verifier: fakeVerifier,
+    revocations: new FakeRevocations(),
+    apps: new FakeRevocations(),
     openLog: (events) => {
       const log = new FakeLog(events);
       log.entries.push = () => 0; // it would remember every connection

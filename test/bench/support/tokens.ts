@@ -1,4 +1,4 @@
-import { TokenIssuer } from "../../../internal/auth/tokens.ts";
+import { TokenIssuer } from "../../../internal/auth/token-issuer.ts";
 import { NatsBucket } from "../../../internal/bus/bucket.ts";
 import { connectToNats } from "../../support/nats-connection.ts";
 

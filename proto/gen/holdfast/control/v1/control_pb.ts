@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/control/v1/control.proto.
  */
 export const file_holdfast_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SE2hvbGRmYXN0LmNvbnRyb2wudjEihwEKDEFkbWl0UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIZCgZkZXZpY2UYAiABKAlCCbpIBnIEiOowARIaCgR1c2VyGAMgASgJQgy6SAnYAQFyBIjqMAESKAoGY2xpZW50GAQgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQikgEKDUFkbWl0UmVzcG9uc2USDQoFdG9rZW4YASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoJZW5kcG9pbnRzGAMgAygLMh0uaG9sZGZhc3QuY29udHJvbC52MS5FbmRwb2ludBIQCghhZnRlcl9tcxgEIAEoDSJHCghFbmRwb2ludBILCgN1cmwYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSDAoEbm9kZRgDIAEoCRIOCgZ3ZWlnaHQYBCABKA0iXQoMRHJhaW5SZXF1ZXN0EhcKBG5vZGUYASABKAlCCbpIBnIEiOowARIjCgxvdmVyX3NlY29uZHMYAiABKA1CCLpIBSoDGJAcSACIAQFCDwoNX292ZXJfc2Vjb25kcyIeCg1EcmFpblJlc3BvbnNlEg0KBW5vZGVzGAEgAygJIikKDlVuZHJhaW5SZXF1ZXN0EhcKBG5vZGUYASABKAlCCbpIBnIEiOowASIgCg9VbmRyYWluUmVzcG9uc2USDQoFbm9kZXMYASADKAkyhgIKDkNvbnRyb2xTZXJ2aWNlEk4KBUFkbWl0EiEuaG9sZGZhc3QuY29udHJvbC52MS5BZG1pdFJlcXVlc3QaIi5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVzcG9uc2USTgoFRHJhaW4SIS5ob2xkZmFzdC5jb250cm9sLnYxLkRyYWluUmVxdWVzdBoiLmhvbGRmYXN0LmNvbnRyb2wudjEuRHJhaW5SZXNwb25zZRJUCgdVbmRyYWluEiMuaG9sZGZhc3QuY29udHJvbC52MS5VbmRyYWluUmVxdWVzdBokLmhvbGRmYXN0LmNvbnRyb2wudjEuVW5kcmFpblJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules, file_holdfast_wire_v1_wire]);
+  fileDesc("CiFob2xkZmFzdC9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SE2hvbGRmYXN0LmNvbnRyb2wudjEixgIKDEFkbWl0UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIZCgZkZXZpY2UYAiABKAlCCbpIBnIEiOowARIaCgR1c2VyGAMgASgJQgy6SAnYAQFyBIjqMAESKAoGY2xpZW50GAQgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSHwoFcm9vbXMYBSADKAlCELpIDZIBChBkIgZyBIjqMAESJAoKYnVzaW5lc3NlcxgGIAMoCUIQukgNkgEKEGQiBnIEiOowARJHCgZsYWJlbHMYByADKAsyLS5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVxdWVzdC5MYWJlbHNFbnRyeUIIukgFmgECEBAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKSAQoNQWRtaXRSZXNwb25zZRINCgV0b2tlbhgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgllbmRwb2ludHMYAyADKAsyHS5ob2xkZmFzdC5jb250cm9sLnYxLkVuZHBvaW50EhAKCGFmdGVyX21zGAQgASgNIkcKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIMCgRub2RlGAMgASgJEg4KBndlaWdodBgEIAEoDSJdCgxEcmFpblJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABEiMKDG92ZXJfc2Vjb25kcxgCIAEoDUIIukgFKgMYkBxIAIgBAUIPCg1fb3Zlcl9zZWNvbmRzIh4KDURyYWluUmVzcG9uc2USDQoFbm9kZXMYASADKAkiKQoOVW5kcmFpblJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABIiAKD1VuZHJhaW5SZXNwb25zZRINCgVub2RlcxgBIAMoCTKGAgoOQ29udHJvbFNlcnZpY2USTgoFQWRtaXQSIS5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVxdWVzdBoiLmhvbGRmYXN0LmNvbnRyb2wudjEuQWRtaXRSZXNwb25zZRJOCgVEcmFpbhIhLmhvbGRmYXN0LmNvbnRyb2wudjEuRHJhaW5SZXF1ZXN0GiIuaG9sZGZhc3QuY29udHJvbC52MS5EcmFpblJlc3BvbnNlElQKB1VuZHJhaW4SIy5ob2xkZmFzdC5jb250cm9sLnYxLlVuZHJhaW5SZXF1ZXN0GiQuaG9sZGZhc3QuY29udHJvbC52MS5VbmRyYWluUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules, file_holdfast_wire_v1_wire]);
 
 /**
  * @generated from message holdfast.control.v1.AdmitRequest
@@ -45,6 +45,27 @@ export type AdmitRequest = Message<"holdfast.control.v1.AdmitRequest"> & {
    * @generated from field: holdfast.wire.v1.Client client = 4;
    */
   client?: Client | undefined;
+
+  /**
+   * The rooms that it may join; one that ends in "*" stands for all that begin so. Empty: any.
+   *
+   * @generated from field: repeated string rooms = 5;
+   */
+  rooms: string[];
+
+  /**
+   * The businesses that it may send uplinks to. Empty: any.
+   *
+   * @generated from field: repeated string businesses = 6;
+   */
+  businesses: string[];
+
+  /**
+   * Such as its region: what access points are chosen by.
+   *
+   * @generated from field: map<string, string> labels = 7;
+   */
+  labels: { [key: string]: string };
 };
 
 /**

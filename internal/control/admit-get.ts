@@ -1,0 +1,83 @@
+import { create, toJson } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import {
+  AdmitRequestSchema,
+  AdmitResponseSchema,
+} from "../../proto/gen/holdfast/control/v1/control_pb.ts";
+import { bearerOf } from "../auth/bearer.ts";
+import { answerJson, type HttpHandler, pathOf } from "../http/handler.ts";
+import { validate } from "../http/validation.ts";
+import { toConnectError } from "../status/connect.ts";
+import { HoldfastError } from "../status/errors.ts";
+import { type AdmissionOptions, admit } from "./admit.ts";
+
+const STATUS: Partial<Record<Code, number>> = {
+  [Code.InvalidArgument]: 400,
+  [Code.Unauthenticated]: 401,
+  [Code.PermissionDenied]: 403,
+  [Code.ResourceExhausted]: 429,
+  [Code.Unavailable]: 503,
+};
+const KNOWN = ["app", "device", "user", "platform", "app_version", "network", "carrier"];
+
+/**
+ * `GET /admit?app=…&device=…`: Admit for the simplest client, which need not write JSON. The same
+ * rules, the same bearer and the same answer. `other`: gets every request that is for another path.
+ */
+export function admitByGet(options: AdmissionOptions, other: HttpHandler): HttpHandler {
+  return (request, response) => {
+    if (pathOf(request) !== "/admit") {
+      other(request, response);
+      return;
+    }
+    const answered = (status: number, body: Readonly<Record<string, unknown>>) => {
+      response.setHeader("Cache-Control", "no-store");
+      answerJson(request, response, status, body);
+    };
+    if (request.method !== "GET") {
+      response.setHeader("Allow", "GET");
+      answered(405, { code: "unimplemented", message: "use GET, or the RPC Admit" });
+      return;
+    }
+    void admitted(options, request.url ?? "", request.headers.authorization).then(
+      (body) => answered(200, body),
+      (reason: unknown) => {
+        const error = toConnectError(reason);
+        const { rawMessage: message, code } = error;
+        answered(STATUS[code] ?? 500, { code: codeName(code), message });
+      },
+    );
+  };
+}
+
+async function admitted(
+  options: AdmissionOptions,
+  url: string,
+  authorization: string | undefined,
+): Promise<Record<string, unknown>> {
+  const query = new URLSearchParams(url.slice(url.indexOf("?") + 1));
+  for (const name of query.keys()) {
+    if (!KNOWN.includes(name)) throw new HoldfastError("invalid", `${name}: not a parameter`);
+  }
+  const value = (name: string) => query.get(name) ?? "";
+  const request = create(AdmitRequestSchema, {
+    app: value("app"),
+    device: value("device"),
+    user: value("user"),
+    client: {
+      platform: value("platform"),
+      appVersion: value("app_version"),
+      network: value("network"),
+      carrier: value("carrier"),
+    },
+  });
+  validate(AdmitRequestSchema, request);
+  const headers = new Headers(authorization === undefined ? {} : { authorization });
+  const response = await admit(options, request, bearerOf(headers));
+  return toJson(AdmitResponseSchema, response) as Record<string, unknown>;
+}
+
+/** As the Connect protocol spells it, such as "invalid_argument". */
+function codeName(code: Code): string {
+  return (Code[code] ?? "unknown").replace(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
+}

@@ -113,6 +113,8 @@ export class SimNode {
         loginsPerSecond: 0,
       }),
       events: logEvents,
+      // As if a thousand ended at once.
+      departures: { burst: 1, perTick: 1 },
     });
     this.log.start();
     this.incarnations.push(this.log.incarnation);

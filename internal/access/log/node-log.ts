@@ -20,12 +20,15 @@ import { inSlices } from "../../clock/slices.ts";
 import type { EndReason } from "../../status/close.ts";
 import { Announcements } from "./announcements.ts";
 import type { ConnectionLog, ConnectionLogEvents, LoggedConnection } from "./connection-log.ts";
+import { Departures, type DeparturesPace } from "./departures.ts";
 import { BEAT_EVERY_MS, type BeatInit, NodePulse } from "./node-pulse.ts";
 import { NodeRecords } from "./node-records.ts";
 import { OpenConnections } from "./open-connections.ts";
 
 const DIGEST_EVERY_BEATS = 30_000 / BEAT_EVERY_MS;
 const SETTLE_CHECK_MS = 20;
+/** Ends that are written in one turn when the node stops. */
+const ENDS_AT_ONCE = 1_000;
 /** A log that has not acknowledged for this long takes nothing: no use in giving it logins. */
 const UNACKNOWLEDGED_MS = 10_000;
 
@@ -58,6 +61,8 @@ export interface NodeLogOptions {
   sliceMs?: number;
   status(): NodeStatus;
   events: ConnectionLogEvents;
+  /** Unset: as suits a node of many thousand connections. */
+  departures?: DeparturesPace;
 }
 
 /**
@@ -83,6 +88,7 @@ export class NodeLog implements ConnectionLog {
   #beats = 0;
   #records: NodeRecords;
   #announcements: Announcements;
+  readonly #departures: Departures;
   /** What follows a resumption. */
   #catchingUp: Timer | undefined;
   #stopped = false;
@@ -95,6 +101,11 @@ export class NodeLog implements ConnectionLog {
     this.#beganAt = clock.now();
     this.#records = this.#newRecords();
     this.#announcements = this.#newAnnouncements();
+    this.#departures = new Departures({
+      clock,
+      pace: options.departures,
+      write: (connection, reason) => this.#ended(connection, reason),
+    });
     this.#control = this.#obey(nodeControlSubject(this.incarnation));
     this.#everyNode = this.#obey(ALL_NODES_SUBJECT);
     appender.hold();
@@ -154,10 +165,10 @@ export class NodeLog implements ConnectionLog {
   }
 
   closed(connection: LoggedConnection, reason: EndReason): void {
-    if (!this.#of(connection).delete(connection)) return;
+    if (!this.#of(connection).has(connection)) return;
     this.#pulse.check();
     this.#unstored.delete(connection);
-    this.#announcements.record(connection, () => this.#records.disconnected(connection, reason));
+    this.#departures.add(connection, reason);
   }
 
   acknowledged(partition: number, acks: Ack[]): void {
@@ -166,8 +177,10 @@ export class NodeLog implements ConnectionLog {
 
   async settled(): Promise<void> {
     const { appender, clock } = this.#options;
-    this.#records.flush();
-    while (appender.backlog > 0 && !this.#stopped) {
+    for (;;) {
+      this.#departures.write(ENDS_AT_ONCE);
+      this.#records.flush();
+      if ((appender.backlog === 0 && this.#departures.size === 0) || this.#stopped) return;
       await new Promise<void>((resolve) => clock.after(SETTLE_CHECK_MS, resolve));
     }
   }
@@ -177,6 +190,7 @@ export class NodeLog implements ConnectionLog {
     this.#stopped = true;
     this.#pulse.stop();
     this.#announcements.stop();
+    this.#departures.clear();
     this.#catchingUp?.cancel();
     this.#control.stop();
     this.#everyNode.stop();
@@ -186,6 +200,12 @@ export class NodeLog implements ConnectionLog {
     const open = this.#open[partition];
     if (open === undefined) throw new RangeError(`there is no partition ${partition}`);
     return open;
+  }
+
+  #ended(connection: LoggedConnection, reason: EndReason): void {
+    // Only now: what the digests count is what the log was told.
+    this.#of(connection).delete(connection);
+    this.#announcements.record(connection, () => this.#records.disconnected(connection, reason));
   }
 
   /** Its client may be welcomed, unless the incarnation in whose name it is stored may be over. */
@@ -248,6 +268,8 @@ export class NodeLog implements ConnectionLog {
     this.#announcements.stop();
     this.#catchingUp?.cancel();
     this.#storedInDoubt.clear();
+    for (const connection of this.#departures.waiting) this.#of(connection).delete(connection);
+    this.#departures.clear();
     this.#records.end();
     appender.discard();
     this.#records = this.#newRecords();

@@ -40,6 +40,7 @@ async function runNode(context: RoleContext): Promise<Running> {
         urgent: new NatsMessages(urgent),
         appender: bus.appender("uplinks"),
         history: await NatsChannelHistory.open(connection),
+        link: connection.link,
         roomSettings: bus.bucket("hf_room"),
         businesses: bus.bucket("hf_business"),
         verifier: started.use(await TokenVerifier.follow(bus.bucket("hf_key"))),

@@ -79,7 +79,7 @@ export class Gateway implements ConnectionLogEvents {
     rooms.leave(session, leave);
     rooms.join(
       session,
-      join.map((room) => ({ room, position: 0 })),
+      join.map((room) => ({ room, position: 0, epoch: 0 })),
     );
   }
 }

@@ -1,6 +1,6 @@
 /** The access role: listeners, sessions, and what connects them with the rest of the system. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Appender, Bucket, ChannelHistory, Messages } from "../bus/contract.ts";
+import type { Appender, Bucket, ChannelHistory, Link, Messages } from "../bus/contract.ts";
 import { type Clock, type Random, systemClock } from "../clock/clock.ts";
 import { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -38,6 +38,8 @@ export interface AccessAdapters {
   /** For uplinks. */
   appender: Appender;
   history: ChannelHistory;
+  /** That of `messages`. */
+  link: Link;
   /** `hf_room`. */
   roomSettings: Bucket;
   /** `hf_business`. */
@@ -75,7 +77,7 @@ export async function createAccessNode(options: {
   metrics: AccessMetrics;
 }): Promise<AccessNode> {
   const { config, adapters, logger, metrics } = options;
-  const { messages, urgent, history, verifier } = adapters;
+  const { messages, urgent, history, link, verifier } = adapters;
   const { clock = systemClock, random = Math.random } = adapters;
   const zones = await RoomZones.follow(adapters.roomSettings);
   const wheel = new Wheel(clock);
@@ -98,7 +100,8 @@ export async function createAccessNode(options: {
   const table = new SessionTable();
   const limits = sessionLimits(config);
   const { partitions } = config;
-  const rooms = new Rooms({ messages, history, zones, log, limits, metrics, logger });
+  const known = { messages, history, link, zones };
+  const rooms = new Rooms({ ...known, log, clock, wheel, limits, metrics, logger });
   const uplinks = new Uplinks({ lanes, clock, wheel, log, limits, metrics });
   const deliveries = new Deliveries();
   const acks = new AckLog({ log, deliveries, clock, metrics });
@@ -123,6 +126,7 @@ export async function createAccessNode(options: {
   started.defer(() => {
     pushIntake.stop();
     acks.stop();
+    rooms.stop();
     zones.stop();
     lanes[Symbol.dispose]();
     wheel.stop();

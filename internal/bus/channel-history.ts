@@ -1,15 +1,25 @@
-import { type JetStreamManager, jetstreamManager, type StreamState } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import { CHANNEL_MESSAGES_KEPT, ROOM_STREAM } from "../../streams/layout.ts";
 import { type Channel, channelInSubject } from "../../streams/subjects.ts";
 import type { Connection } from "./connect.ts";
-import type { ChannelHistory, Past } from "./contract.ts";
-import { natsError } from "./nats-errors.ts";
+import type {
+  ChannelHistory,
+  ChannelNewest,
+  ChannelPast,
+  Past,
+  StreamPosition,
+} from "./contract.ts";
+import { isNothingFound, natsError } from "./nats-errors.ts";
 
-/** The room stream's memory. Positions are its sequences. */
+/** What one read asks for at most. */
+const PAGE_MESSAGES = 256;
+const PAGE_BYTES = 524_288;
+
+/** The room stream's memory. */
 export class NatsChannelHistory implements ChannelHistory {
   readonly #jsm: JetStreamManager;
-  #asking: Promise<StreamState> | undefined;
-  #askingNext: Promise<StreamState> | undefined;
+  #asking: Promise<StreamInfo> | undefined;
+  #askingNext: Promise<StreamInfo> | undefined;
 
   private constructor(jsm: JetStreamManager) {
     this.#jsm = jsm;
@@ -19,68 +29,87 @@ export class NatsChannelHistory implements ChannelHistory {
     return new NatsChannelHistory(await jetstreamManager(nc, { checkAPI: false }));
   }
 
-  async newest(): Promise<number> {
-    return (await this.#stateFromNowOn()).last_seq;
+  async state(): Promise<StreamPosition> {
+    return positionOf(await this.#infoFromNowOn());
   }
 
-  async since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined> {
+  async newest(channel: Channel): Promise<ChannelNewest> {
+    // First the stream, then the channel: what is sent in between is above the one, and seen by the other.
+    const position = await this.state();
     try {
       const subject = channelInSubject(channel);
-      // The leader knows the newest; any copy may answer the batch, and a copy may lag behind.
+      // Of the leader: a copy may lag behind.
       const last = await this.#jsm.streams.getMessage(ROOM_STREAM, { last_by_subj: subject });
-      const newest = last?.seq ?? 0;
-      const past = newest > position ? await this.#batch(subject, position, limit + 1) : [];
-      const behind = (past.at(-1)?.position ?? position) < newest;
+      return { ...position, newest: last?.seq ?? 0 };
+    } catch (reason) {
+      throw natsError("cannot read the newest message of a channel", reason);
+    }
+  }
+
+  async read(channel: Channel, after: number): Promise<ChannelPast> {
+    try {
+      const { messages, waiting } = await this.#batch(channelInSubject(channel), after);
       // After the batch: what went out of the stream meanwhile counts as gone.
-      const kept = !behind && past.length <= limit && (await this.#allKept(position, past.length));
-      return kept ? past : undefined;
+      const info = await this.#infoFromNowOn();
+      const { first_seq: first, last_seq: last } = info.state;
+      // Below the first everything is gone; and of a channel that is full, its oldest. Beyond the end:
+      // the stream was made anew, and these are positions of another one.
+      const kept = messages.length + waiting < CHANNEL_MESSAGES_KEPT;
+      const whole = after + 1 >= first && after <= last && kept;
+      return { epoch: positionOf(info).epoch, messages, whole, more: waiting > 0 };
     } catch (reason) {
       throw natsError("cannot read the history of a channel", reason);
     }
   }
 
-  async #batch(subject: string, position: number, most: number): Promise<Past[]> {
-    const batch = await this.#jsm.direct.getBatch(ROOM_STREAM, {
-      seq: position + 1,
-      next_by_subj: subject,
-      batch: most,
-    });
-    const past: Past[] = [];
-    for await (const { seq, data } of batch) past.push({ position: seq, data });
-    return past;
-  }
-
-  /** Whether no message above `position` can have gone, of a channel that has `count` of them left. */
-  async #allKept(position: number, count: number): Promise<boolean> {
-    const { first_seq, last_seq } = await this.#stateFromNowOn();
-    // Beyond the end: the stream was made anew since, and these are positions of another one.
-    return position + 1 >= first_seq && position <= last_seq && count < CHANNEL_MESSAGES_KEPT;
+  async #batch(subject: string, after: number): Promise<{ messages: Past[]; waiting: number }> {
+    const messages: Past[] = [];
+    let waiting = 0;
+    try {
+      const batch = await this.#jsm.direct.getBatch(ROOM_STREAM, {
+        seq: after + 1,
+        next_by_subj: subject,
+        batch: PAGE_MESSAGES,
+        max_bytes: PAGE_BYTES,
+      });
+      for await (const { seq, data, pending } of batch) {
+        messages.push({ position: seq, data });
+        waiting = pending;
+      }
+    } catch (reason) {
+      if (!isNothingFound(reason)) throw reason;
+    }
+    return { messages, waiting };
   }
 
   /**
-   * The state of the stream at some time after this call. Questions that come while one is on its
-   * way share the next: a node that opens thousands of rooms at once asks a few times.
+   * The stream at some time after this call. Questions that come while one is on its way share the
+   * next: a node that opens thousands of rooms at once asks a few times.
    */
-  #stateFromNowOn(): Promise<StreamState> {
+  #infoFromNowOn(): Promise<StreamInfo> {
     if (this.#asking === undefined) {
-      this.#asking = this.#state().finally(() => {
+      this.#asking = this.#info().finally(() => {
         this.#asking = undefined;
       });
       return this.#asking;
     }
     const ask = () => {
       this.#askingNext = undefined;
-      return this.#stateFromNowOn();
+      return this.#infoFromNowOn();
     };
     this.#askingNext ??= this.#asking.then(ask, ask);
     return this.#askingNext;
   }
 
-  async #state(): Promise<StreamState> {
+  async #info(): Promise<StreamInfo> {
     try {
-      return (await this.#jsm.streams.info(ROOM_STREAM)).state;
+      return await this.#jsm.streams.info(ROOM_STREAM);
     } catch (reason) {
       throw natsError("cannot read the state of the room stream", reason);
     }
   }
+}
+
+function positionOf({ created, state }: StreamInfo): StreamPosition {
+  return { epoch: Date.parse(created), last: state.last_seq };
 }

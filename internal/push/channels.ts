@@ -30,8 +30,6 @@ export class Channels {
    */
   send(channels: readonly Channel[], message: OutgoingMessage): Sending<Status[]> {
     const statuses = new Array<Status>(channels.length).fill(Status.REFUSED);
-    const toRooms = channels.some((channel) => channel.kind === "room");
-    const shared = toRooms ? undefined : encodeFrame(message);
     const { promise: results, resolve } = Promise.withResolvers<Status[]>();
     let waiting = 1;
     const settled = () => {
@@ -43,7 +41,10 @@ export class Channels {
     const deadline = this.#clock.after(STORED_WITHIN_MS, () => resolve([...statuses]));
     for (const [i, channel] of channels.entries()) {
       if (!this.#appender.ready) break;
-      const frame = shared ?? encodeFrame(message, channel.kind === "room" ? channel.id : "");
+      const frame = encodeFrame(
+        message,
+        channel.kind === "all" ? {} : { [channel.kind]: channel.id },
+      );
       waiting++;
       this.#appender.append(channelInSubject(channel), frame, () => {
         statuses[i] = Status.SENT;

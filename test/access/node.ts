@@ -10,6 +10,7 @@ import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
 import {
   FakeAppender,
+  FakeLink,
   FakeLog,
   FakeStream,
   fakeVerifier,
@@ -24,6 +25,7 @@ export interface TestNode extends AsyncDisposable {
   urgent: MemoryMessages;
   appender: FakeAppender;
   stream: FakeStream;
+  link: FakeLink;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
   metrics: AccessMetrics;
@@ -52,6 +54,7 @@ export async function startNode(
   const urgent = new MemoryMessages();
   const appender = new FakeAppender();
   const stream = new FakeStream(messages);
+  const link = new FakeLink();
   const roomSettings = new MemoryBucket();
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
@@ -75,6 +78,7 @@ export async function startNode(
       urgent,
       appender,
       history: stream,
+      link,
       roomSettings,
       businesses,
       verifier: fakeVerifier,
@@ -116,6 +120,7 @@ export async function startNode(
     urgent,
     appender,
     stream,
+    link,
     roomSettings,
     businesses,
     metrics,

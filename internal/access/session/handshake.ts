@@ -11,7 +11,7 @@ import type { VerifiedToken } from "../../auth/tokens.ts";
 import type { CloseReason } from "../../status/close.ts";
 import { HoldfastError } from "../../status/errors.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
-import { toRequest } from "../rooms/rooms.ts";
+import { toRequest, toStandings } from "../rooms/rooms.ts";
 import type { Session } from "./session.ts";
 import { isLoggedIn } from "./session-state.ts";
 
@@ -97,6 +97,7 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   session.partition = partitionOf(token.app, token.device, partitions);
   session.client = login.client;
   if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
+  session.batches = login.encodings.length > 0;
   session.openedAtMs = clock.now();
   session.logged = true;
   session.services.deliveries.claim(session.counter, Number(login.lastDeliverySequence));
@@ -110,7 +111,6 @@ function stored(session: Session, login: Login): void {
     const { rooms, metrics, state } = session.services;
     metrics.logins += 1;
     metrics.sessions += 1;
-    rooms.enter(session);
     session.reschedule();
     if (state.draining) {
       session.end("going-away");
@@ -118,7 +118,9 @@ function stored(session: Session, login: Login): void {
     }
     const { resume } = login;
     welcome(session, resume !== undefined && resume.connectionId !== "");
-    if (resume !== undefined) rooms.join(session, resume.rooms.map(toRequest));
+    const standings = toStandings(resume);
+    rooms.enter(session, standings);
+    if (resume !== undefined) rooms.join(session, resume.rooms.map(toRequest), standings);
   } catch (error) {
     session.fault(error);
   }

@@ -4,7 +4,7 @@
  * in the files beside it.
  */
 import type { Client } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { refilled } from "../../clock/token-bucket.ts";
+import { refilled, type TokenBucket } from "../../clock/token-bucket.ts";
 import type { WheelEntry } from "../../clock/wheel.ts";
 import type { CloseReason, EndReason, SilentEnd } from "../../status/close.ts";
 import type { Transport, TransportHandlers } from "../../transport/transport.ts";
@@ -12,6 +12,8 @@ import { decodeClientFrame } from "../../wire/codec.ts";
 import type { SharedFrame } from "../../wire/shared-frame.ts";
 import { ProtocolViolation } from "../../wire/violation.ts";
 import type { LoggedConnection } from "../log/connection-log.ts";
+import type { Member } from "../rooms/member.ts";
+import type { Parcel } from "../rooms/parcel.ts";
 import type { SessionServices } from "../services.ts";
 import type { Dialogue } from "../uplink/dialogue.ts";
 import { ending } from "./close-frame.ts";
@@ -45,8 +47,12 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
 
   /** Replaced, never changed, when a room is joined or left. */
   rooms = NO_ROOMS;
-  /** The newest message to a zone that it was given, by number: see app-channels.ts. */
-  zoneMessage = 0;
+  /** Its places in rooms, their zones and the broadcasts of its app: rooms.ts keeps them. */
+  members: Member[] = [];
+  /** How often a join of it may still have the stream asked; undefined until one does. */
+  askingJoins: TokenBucket | undefined = undefined;
+  /** Whether its client reads batches, and the frames that came with them. */
+  batches = false;
   /** What it has going with each business; undefined until its first uplink. */
   dialogues: Map<string, Dialogue> | undefined = undefined;
   /** The one of its last uplink: found without hashing the business's name, which came from the wire. */
@@ -110,17 +116,8 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   }
 
   drained(): void {
-    const outbox = this.#outbox;
-    if (outbox === undefined) return;
-    const { transport } = this;
-    while (transport.writable) {
-      const frame = outbox.shift(transport);
-      if (frame === undefined) {
-        this.#outbox = undefined;
-        return;
-      }
-      this.#write(frame);
-    }
+    this.#emptyOutbox();
+    if (this.clear && isLoggedIn(this.state)) this.services.rooms.drained(this);
   }
 
   closed(end: Exclude<SilentEnd, "node-down">): void {
@@ -143,6 +140,17 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     } catch (error) {
       this.fault(error);
     }
+  }
+
+  /** Whether messages of its rooms may be given to it now. They are never queued for it. */
+  get clear(): boolean {
+    return this.#outbox === undefined && this.transport.writable;
+  }
+
+  /** Messages of one of its rooms, written at once. Only while it is `clear`. */
+  give(parcel: Parcel): void {
+    for (const frame of parcel.pushes) this.#write(frame);
+    this.transport.flush();
   }
 
   /** Ends the connection and says why. Does nothing when it is over already. */
@@ -196,6 +204,15 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     if (this.#frameTokens >= 0) return true;
     this.end("rate-limited", `at most ${limits.frameRate.perSecond} frames a second`);
     return false;
+  }
+
+  #emptyOutbox(): void {
+    const { transport } = this;
+    while (this.#outbox !== undefined && transport.writable) {
+      const frame = this.#outbox.shift(transport);
+      if (frame === undefined) this.#outbox = undefined;
+      else this.#write(frame);
+    }
   }
 
   #write(frame: SharedFrame): void {

@@ -1,7 +1,7 @@
 /** An access node with everything around it faked, for the parent to load and measure. */
 import { newAccessMetrics } from "../../../internal/access/metrics.ts";
 import { createAccessNode } from "../../../internal/access/service.ts";
-import { FakeAppender, FakeLog, FakeStream, fakeVerifier } from "../../access/fakes.ts";
+import { FakeAppender, FakeLink, FakeLog, FakeStream, fakeVerifier } from "../../access/fakes.ts";
 import { quietLogger } from "../../support/logger.ts";
 import { MemoryBucket } from "../../support/memory-bucket.ts";
 import { MemoryMessages } from "../../support/memory-messages.ts";
@@ -39,6 +39,7 @@ const node = await createAccessNode({
     urgent: new MemoryMessages(),
     appender: new FakeAppender(),
     history: stream,
+    link: new FakeLink(),
     roomSettings: new MemoryBucket(),
     businesses: new MemoryBucket(),
     verifier: fakeVerifier,

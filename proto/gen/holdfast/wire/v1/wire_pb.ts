@@ -15,7 +15,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file holdfast/wire/v1/wire.proto.
  */
 export const file_holdfast_wire_v1_wire: GenFile = /*@__PURE__*/
-  fileDesc("Chtob2xkZmFzdC93aXJlL3YxL3dpcmUucHJvdG8SEGhvbGRmYXN0LndpcmUudjEi5QIKC0NsaWVudEZyYW1lEigKBWxvZ2luGAEgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5Mb2dpbkgAEiYKBHBpbmcYAiABKAsyFi5ob2xkZmFzdC53aXJlLnYxLlBpbmdIABIqCgZ1cGxpbmsYAyABKAsyGC5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0gAEiYKBGpvaW4YBCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkpvaW5IABIoCgVsZWF2ZRgFIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuTGVhdmVIABIkCgNhY2sYBiABKAsyFS5ob2xkZmFzdC53aXJlLnYxLkFja0gAEiwKB3JlZnJlc2gYByABKAsyGS5ob2xkZmFzdC53aXJlLnYxLlJlZnJlc2hIABIqCgZsb2dvdXQYCCABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkxvZ291dEgAQgYKBGJvZHki+QMKC1NlcnZlckZyYW1lEiwKB3dlbGNvbWUYASABKAsyGS5ob2xkZmFzdC53aXJlLnYxLldlbGNvbWVIABImCgRwb25nGAIgASgLMhYuaG9sZGZhc3Qud2lyZS52MS5Qb25nSAASJgoEcHVzaBgDIAEoCzIWLmhvbGRmYXN0LndpcmUudjEuUHVzaEgAEigKBWJhdGNoGAQgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5CYXRjaEgAEjEKCnVwbGlua19hY2sYBSABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0Fja0gAEjUKDHVwbGlua19yZXBseRgGIAEoCzIdLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rUmVwbHlIABIqCgZqb2luZWQYByABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkpvaW5lZEgAEiYKBGxlZnQYCCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkxlZnRIABIoCgVkcmFpbhgJIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRHJhaW5IABIoCgVjbG9zZRgKIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuQ2xvc2VIABIoCgVlcnJvchgLIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRXJyb3JIAEIGCgRib2R5Il4KBkNsaWVudBIQCghwbGF0Zm9ybRgBIAEoCRITCgthcHBfdmVyc2lvbhgCIAEoCRILCgNzZGsYAyABKAkSDwoHbmV0d29yaxgEIAEoCRIPCgdjYXJyaWVyGAUgASgJIp4BCgVMb2dpbhINCgV0b2tlbhgBIAEoCRIoCgZjbGllbnQYAiABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkNsaWVudBIoCgZyZXN1bWUYAyABKAsyGC5ob2xkZmFzdC53aXJlLnYxLlJlc3VtZRIeChZsYXN0X2RlbGl2ZXJ5X3NlcXVlbmNlGAQgASgEEhIKCmJ1c2luZXNzZXMYBSADKAkiRgoGUmVzdW1lEhUKDWNvbm5lY3Rpb25faWQYASABKAkSJQoFcm9vbXMYAiADKAsyFi5ob2xkZmFzdC53aXJlLnYxLkpvaW4iGgoEUGluZxISCgpmb3JlZ3JvdW5kGAEgASgIIuwBCgZVcGxpbmsSEAoIYnVzaW5lc3MYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIOCgRkYXRhGAMgASgMSAASDgoEdGV4dBgEIAEoCUgAEjgKCG1ldGFkYXRhGAUgAygLMiYuaG9sZGZhc3Qud2lyZS52MS5VcGxpbmsuTWV0YWRhdGFFbnRyeRISCgpyZXRyYW5zbWl0GAYgASgIEhIKCndhbnRfcmVwbHkYByABKAgaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgkKB3BheWxvYWQiJgoESm9pbhIMCgRyb29tGAEgASgJEhAKCHBvc2l0aW9uGAIgASgEIhUKBUxlYXZlEgwKBHJvb20YASABKAkiIAoDQWNrEhkKEWRlbGl2ZXJ5X3NlcXVlbmNlGAEgASgEIhgKB1JlZnJlc2gSDQoFdG9rZW4YASABKAkiCAoGTG9nb3V0IoQBCgdXZWxjb21lEhUKDWNvbm5lY3Rpb25faWQYASABKAkSDAoEbm9kZRgCIAEoCRIZChFoZWFydGJlYXRfc2Vjb25kcxgDIAEoDRIPCgdyZXN1bWVkGAQgASgIEigKBmxpbWl0cxgFIAEoCzIYLmhvbGRmYXN0LndpcmUudjEuTGltaXRzIkoKBkxpbWl0cxIXCg9tYXhfZnJhbWVfYnl0ZXMYASABKA0SEQoJbWF4X3Jvb21zGAIgASgNEhQKDGlkbGVfc2Vjb25kcxgDIAEoDSIhCgRQb25nEhkKEWhlYXJ0YmVhdF9zZWNvbmRzGAEgASgNIjIKBFB1c2gSKgoHbWVzc2FnZRgBIAEoCzIZLmhvbGRmYXN0LndpcmUudjEuTWVzc2FnZSKPAwoHTWVzc2FnZRISCgptZXNzYWdlX2lkGAEgASgJEhAKCGJ1c2luZXNzGAIgASgJEgwKBHJvb20YAyABKAkSDgoEZGF0YRgEIAEoDEgAEg4KBHRleHQYBSABKAlIABI5CghtZXRhZGF0YRgGIAMoCzInLmhvbGRmYXN0LndpcmUudjEuTWVzc2FnZS5NZXRhZGF0YUVudHJ5EjQKCHByaW9yaXR5GAcgASgOMiIuaG9sZGZhc3Qud2lyZS52MS5NZXNzYWdlLlByaW9yaXR5EhkKEWRlbGl2ZXJ5X3NlcXVlbmNlGAggASgEEhAKCHBvc2l0aW9uGAkgASgEEisKB3NlbnRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIpCghQcmlvcml0eRIKCgZOT1JNQUwQABIICgRISUdIEAESBwoDTE9XEAJCCQoHcGF5bG9hZCI2CgVCYXRjaBIQCghlbmNvZGluZxgBIAEoCRINCgVjb3VudBgCIAEoDRIMCgRkYXRhGAMgASgMImcKCVVwbGlua0FjaxISCgpyZXF1ZXN0X2lkGAEgASgJEi4KBnN0YXR1cxgCIAEoDjIeLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rU3RhdHVzEhYKDnJldHJ5X2FmdGVyX21zGAMgASgNInwKC1VwbGlua1JlcGx5EhIKCnJlcXVlc3RfaWQYASABKAkSLgoGc3RhdHVzGAIgASgOMh4uaG9sZGZhc3Qud2lyZS52MS5VcGxpbmtTdGF0dXMSDgoEZGF0YRgDIAEoDEgAEg4KBHRleHQYBCABKAlIAEIJCgdwYXlsb2FkIjsKBkpvaW5lZBIMCgRyb29tGAEgASgJEhAKCHBvc2l0aW9uGAIgASgEEhEKCXJlY292ZXJlZBgDIAEoCCIUCgRMZWZ0EgwKBHJvb20YASABKAkiSgoFRHJhaW4SEQoJd2l0aGluX21zGAEgASgNEi4KCXJlY29ubmVjdBgCIAEoCzIbLmhvbGRmYXN0LndpcmUudjEuUmVjb25uZWN0IlUKBUNsb3NlEgwKBGNvZGUYASABKA0SDgoGcmVhc29uGAIgASgJEi4KCXJlY29ubmVjdBgDIAEoCzIbLmhvbGRmYXN0LndpcmUudjEuUmVjb25uZWN0IjAKCVJlY29ubmVjdBIQCghhZnRlcl9tcxgBIAEoDRIRCgllbmRwb2ludHMYAiADKAkiRwoFRXJyb3ISDAoEY29kZRgBIAEoDRIOCgZyZWFzb24YAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIMCgRyb29tGAQgASgJKo8BCgxVcGxpbmtTdGF0dXMSHQoZVVBMSU5LX1NUQVRVU19VTlNQRUNJRklFRBAAEgYKAk9LEAESCAoEQlVTWRACEhQKEFVOS05PV05fQlVTSU5FU1MQAxIPCgtVTkFWQUlMQUJMRRAEEgsKB1RJTUVPVVQQBRINCglUT09fTEFSR0UQBhILCgdSRUZVU0VEEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Chtob2xkZmFzdC93aXJlL3YxL3dpcmUucHJvdG8SEGhvbGRmYXN0LndpcmUudjEi5QIKC0NsaWVudEZyYW1lEigKBWxvZ2luGAEgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5Mb2dpbkgAEiYKBHBpbmcYAiABKAsyFi5ob2xkZmFzdC53aXJlLnYxLlBpbmdIABIqCgZ1cGxpbmsYAyABKAsyGC5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0gAEiYKBGpvaW4YBCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkpvaW5IABIoCgVsZWF2ZRgFIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuTGVhdmVIABIkCgNhY2sYBiABKAsyFS5ob2xkZmFzdC53aXJlLnYxLkFja0gAEiwKB3JlZnJlc2gYByABKAsyGS5ob2xkZmFzdC53aXJlLnYxLlJlZnJlc2hIABIqCgZsb2dvdXQYCCABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkxvZ291dEgAQgYKBGJvZHki1wQKC1NlcnZlckZyYW1lEiwKB3dlbGNvbWUYASABKAsyGS5ob2xkZmFzdC53aXJlLnYxLldlbGNvbWVIABImCgRwb25nGAIgASgLMhYuaG9sZGZhc3Qud2lyZS52MS5Qb25nSAASJgoEcHVzaBgDIAEoCzIWLmhvbGRmYXN0LndpcmUudjEuUHVzaEgAEigKBWJhdGNoGAQgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5CYXRjaEgAEjEKCnVwbGlua19hY2sYBSABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0Fja0gAEjUKDHVwbGlua19yZXBseRgGIAEoCzIdLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rUmVwbHlIABIqCgZqb2luZWQYByABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkpvaW5lZEgAEiYKBGxlZnQYCCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkxlZnRIABIoCgVkcmFpbhgJIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRHJhaW5IABIoCgVjbG9zZRgKIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuQ2xvc2VIABIoCgVlcnJvchgLIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRXJyb3JIABIuCghzdGFuZGluZxgMIAEoCzIaLmhvbGRmYXN0LndpcmUudjEuU3RhbmRpbmdIABIsCgdza2lwcGVkGA0gASgLMhkuaG9sZGZhc3Qud2lyZS52MS5Ta2lwcGVkSABCBgoEYm9keSJeCgZDbGllbnQSEAoIcGxhdGZvcm0YASABKAkSEwoLYXBwX3ZlcnNpb24YAiABKAkSCwoDc2RrGAMgASgJEg8KB25ldHdvcmsYBCABKAkSDwoHY2FycmllchgFIAEoCSKxAQoFTG9naW4SDQoFdG9rZW4YASABKAkSKAoGY2xpZW50GAIgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSKAoGcmVzdW1lGAMgASgLMhguaG9sZGZhc3Qud2lyZS52MS5SZXN1bWUSHgoWbGFzdF9kZWxpdmVyeV9zZXF1ZW5jZRgEIAEoBBISCgpidXNpbmVzc2VzGAUgAygJEhEKCWVuY29kaW5ncxgHIAMoCSJ1CgZSZXN1bWUSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRIlCgVyb29tcxgCIAMoCzIWLmhvbGRmYXN0LndpcmUudjEuSm9pbhItCglzdGFuZGluZ3MYAyADKAsyGi5ob2xkZmFzdC53aXJlLnYxLlN0YW5kaW5nIhoKBFBpbmcSEgoKZm9yZWdyb3VuZBgBIAEoCCLsAQoGVXBsaW5rEhAKCGJ1c2luZXNzGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoEZGF0YRgDIAEoDEgAEg4KBHRleHQYBCABKAlIABI4CghtZXRhZGF0YRgFIAMoCzImLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rLk1ldGFkYXRhRW50cnkSEgoKcmV0cmFuc21pdBgGIAEoCBISCgp3YW50X3JlcGx5GAcgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdwYXlsb2FkIjUKBEpvaW4SDAoEcm9vbRgBIAEoCRIQCghwb3NpdGlvbhgCIAEoBBINCgVlcG9jaBgDIAEoBCIVCgVMZWF2ZRIMCgRyb29tGAEgASgJIiAKA0FjaxIZChFkZWxpdmVyeV9zZXF1ZW5jZRgBIAEoBCIYCgdSZWZyZXNoEg0KBXRva2VuGAEgASgJIggKBkxvZ291dCKEAQoHV2VsY29tZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEgwKBG5vZGUYAiABKAkSGQoRaGVhcnRiZWF0X3NlY29uZHMYAyABKA0SDwoHcmVzdW1lZBgEIAEoCBIoCgZsaW1pdHMYBSABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkxpbWl0cyJKCgZMaW1pdHMSFwoPbWF4X2ZyYW1lX2J5dGVzGAEgASgNEhEKCW1heF9yb29tcxgCIAEoDRIUCgxpZGxlX3NlY29uZHMYAyABKA0iIQoEUG9uZxIZChFoZWFydGJlYXRfc2Vjb25kcxgBIAEoDSIyCgRQdXNoEioKB21lc3NhZ2UYASABKAsyGS5ob2xkZmFzdC53aXJlLnYxLk1lc3NhZ2UinQMKB01lc3NhZ2USEgoKbWVzc2FnZV9pZBgBIAEoCRIQCghidXNpbmVzcxgCIAEoCRIMCgRyb29tGAMgASgJEg4KBGRhdGEYBCABKAxIABIOCgR0ZXh0GAUgASgJSAASOQoIbWV0YWRhdGEYBiADKAsyJy5ob2xkZmFzdC53aXJlLnYxLk1lc3NhZ2UuTWV0YWRhdGFFbnRyeRI0Cghwcmlvcml0eRgHIAEoDjIiLmhvbGRmYXN0LndpcmUudjEuTWVzc2FnZS5Qcmlvcml0eRIZChFkZWxpdmVyeV9zZXF1ZW5jZRgIIAEoBBIQCghwb3NpdGlvbhgJIAEoBBIrCgdzZW50X2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR6b25lGAsgASgJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIpCghQcmlvcml0eRIKCgZOT1JNQUwQABIICgRISUdIEAESBwoDTE9XEAJCCQoHcGF5bG9hZCI2CgVCYXRjaBIQCghlbmNvZGluZxgBIAEoCRINCgVjb3VudBgCIAEoDRIMCgRkYXRhGAMgASgMImcKCVVwbGlua0FjaxISCgpyZXF1ZXN0X2lkGAEgASgJEi4KBnN0YXR1cxgCIAEoDjIeLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rU3RhdHVzEhYKDnJldHJ5X2FmdGVyX21zGAMgASgNInwKC1VwbGlua1JlcGx5EhIKCnJlcXVlc3RfaWQYASABKAkSLgoGc3RhdHVzGAIgASgOMh4uaG9sZGZhc3Qud2lyZS52MS5VcGxpbmtTdGF0dXMSDgoEZGF0YRgDIAEoDEgAEg4KBHRleHQYBCABKAlIAEIJCgdwYXlsb2FkIkoKBkpvaW5lZBIMCgRyb29tGAEgASgJEhAKCHBvc2l0aW9uGAIgASgEEhEKCXJlY292ZXJlZBgDIAEoCBINCgVlcG9jaBgEIAEoBCJMCghTdGFuZGluZxIMCgR6b25lGAEgASgJEhAKCHBvc2l0aW9uGAIgASgEEg0KBWVwb2NoGAMgASgEEhEKCXJlY292ZXJlZBgEIAEoCCJSCgdTa2lwcGVkEgwKBHJvb20YASABKAkSDAoEem9uZRgCIAEoCRINCgVhZnRlchgDIAEoBBINCgV1cF90bxgEIAEoBBINCgVjb3VudBgFIAEoDSIUCgRMZWZ0EgwKBHJvb20YASABKAkiSgoFRHJhaW4SEQoJd2l0aGluX21zGAEgASgNEi4KCXJlY29ubmVjdBgCIAEoCzIbLmhvbGRmYXN0LndpcmUudjEuUmVjb25uZWN0IlUKBUNsb3NlEgwKBGNvZGUYASABKA0SDgoGcmVhc29uGAIgASgJEi4KCXJlY29ubmVjdBgDIAEoCzIbLmhvbGRmYXN0LndpcmUudjEuUmVjb25uZWN0IjAKCVJlY29ubmVjdBIQCghhZnRlcl9tcxgBIAEoDRIRCgllbmRwb2ludHMYAiADKAkiRwoFRXJyb3ISDAoEY29kZRgBIAEoDRIOCgZyZWFzb24YAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIMCgRyb29tGAQgASgJKo8BCgxVcGxpbmtTdGF0dXMSHQoZVVBMSU5LX1NUQVRVU19VTlNQRUNJRklFRBAAEgYKAk9LEAESCAoEQlVTWRACEhQKEFVOS05PV05fQlVTSU5FU1MQAxIPCgtVTkFWQUlMQUJMRRAEEgsKB1RJTUVPVVQQBRINCglUT09fTEFSR0UQBhILCgdSRUZVU0VEEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * Everything a client may send. One frame is one WebSocket message, or one length-prefixed block on TCP.
@@ -159,6 +159,22 @@ export type ServerFrame = Message$1<"holdfast.wire.v1.ServerFrame"> & {
      */
     value: Error;
     case: "error";
+  } | {
+    /**
+     * Only to clients that offered encodings.
+     *
+     * @generated from field: holdfast.wire.v1.Standing standing = 12;
+     */
+    value: Standing;
+    case: "standing";
+  } | {
+    /**
+     * Only to clients that offered encodings.
+     *
+     * @generated from field: holdfast.wire.v1.Skipped skipped = 13;
+     */
+    value: Skipped;
+    case: "skipped";
   } | { case: undefined; value?: undefined };
 };
 
@@ -250,6 +266,14 @@ export type Login = Message$1<"holdfast.wire.v1.Login"> & {
    * @generated from field: repeated string businesses = 5;
    */
   businesses: string[];
+
+  /**
+   * What this client can read of Batch.encoding: "zlib", "br", "zstd", and "identity" for batches that
+   * are not compressed. A client that offers nothing is sent no batch, no standing and no skipped.
+   *
+   * @generated from field: repeated string encodings = 7;
+   */
+  encodings: string[];
 };
 
 /**
@@ -274,6 +298,13 @@ export type Resume = Message$1<"holdfast.wire.v1.Resume"> & {
    * @generated from field: repeated holdfast.wire.v1.Join rooms = 2;
    */
   rooms: Join[];
+
+  /**
+   * Where this client stood in the zones of its rooms and in the broadcasts of its app, as it was told.
+   *
+   * @generated from field: repeated holdfast.wire.v1.Standing standings = 3;
+   */
+  standings: Standing[];
 };
 
 /**
@@ -381,6 +412,13 @@ export type Join = Message$1<"holdfast.wire.v1.Join"> & {
    * @generated from field: uint64 position = 2;
    */
   position: bigint;
+
+  /**
+   * The one that Joined gave with it; 0: the present one.
+   *
+   * @generated from field: uint64 epoch = 3;
+   */
+  epoch: bigint;
 };
 
 /**
@@ -624,7 +662,7 @@ export type Message = Message$1<"holdfast.wire.v1.Message"> & {
   deliverySequence: bigint;
 
   /**
-   * Set for room, zone and broadcast messages: increasing per room.
+   * Set for room, zone and broadcast messages: increasing per room, per zone, and among broadcasts.
    *
    * @generated from field: uint64 position = 9;
    */
@@ -634,6 +672,13 @@ export type Message = Message$1<"holdfast.wire.v1.Message"> & {
    * @generated from field: google.protobuf.Timestamp sent_at = 10;
    */
   sentAt?: Timestamp | undefined;
+
+  /**
+   * Set for messages to a zone. A message with a position and neither room nor zone is a broadcast.
+   *
+   * @generated from field: string zone = 11;
+   */
+  zone: string;
 };
 
 /**
@@ -681,7 +726,7 @@ export const Message_PrioritySchema: GenEnum<Message_Priority> = /*@__PURE__*/
  */
 export type Batch = Message$1<"holdfast.wire.v1.Batch"> & {
   /**
-   * "" for none, "br" for brotli, "zlib".
+   * "" for none, "br" for brotli, "zlib", "zstd".
    *
    * @generated from field: string encoding = 1;
    */
@@ -774,6 +819,9 @@ export const UplinkReplySchema: GenMessage<UplinkReply> = /*@__PURE__*/
   messageDesc(file_holdfast_wire_v1_wire, 19);
 
 /**
+ * The client is in the room. Sent again when messages were lost for this member: `recovered` is false,
+ * and what follows comes after `position`.
+ *
  * @generated from message holdfast.wire.v1.Joined
  */
 export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
@@ -783,7 +831,7 @@ export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
   room: string;
 
   /**
-   * The position of the newest message of the room.
+   * The position of the newest message of the room. Never 0.
    *
    * @generated from field: uint64 position = 2;
    */
@@ -795,6 +843,13 @@ export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
    * @generated from field: bool recovered = 3;
    */
   recovered: boolean;
+
+  /**
+   * Positions of another epoch say nothing: the messages were numbered anew.
+   *
+   * @generated from field: uint64 epoch = 4;
+   */
+  epoch: bigint;
 };
 
 /**
@@ -803,6 +858,88 @@ export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
  */
 export const JoinedSchema: GenMessage<Joined> = /*@__PURE__*/
   messageDesc(file_holdfast_wire_v1_wire, 20);
+
+/**
+ * Where the client stands in a zone that it hears by one of its rooms, or in the broadcasts of its app:
+ * what Joined says of a room. For Resume.standings, with the position last seen.
+ *
+ * @generated from message holdfast.wire.v1.Standing
+ */
+export type Standing = Message$1<"holdfast.wire.v1.Standing"> & {
+  /**
+   * "" for broadcasts.
+   *
+   * @generated from field: string zone = 1;
+   */
+  zone: string;
+
+  /**
+   * @generated from field: uint64 position = 2;
+   */
+  position: bigint;
+
+  /**
+   * @generated from field: uint64 epoch = 3;
+   */
+  epoch: bigint;
+
+  /**
+   * True when everything since the position of the resume follows.
+   *
+   * @generated from field: bool recovered = 4;
+   */
+  recovered: boolean;
+};
+
+/**
+ * Describes the message holdfast.wire.v1.Standing.
+ * Use `create(StandingSchema)` to create a new message.
+ */
+export const StandingSchema: GenMessage<Standing> = /*@__PURE__*/
+  messageDesc(file_holdfast_wire_v1_wire, 21);
+
+/**
+ * Messages of low priority that were left out, because the client was too far behind.
+ *
+ * @generated from message holdfast.wire.v1.Skipped
+ */
+export type Skipped = Message$1<"holdfast.wire.v1.Skipped"> & {
+  /**
+   * Neither room nor zone: broadcasts.
+   *
+   * @generated from field: string room = 1;
+   */
+  room: string;
+
+  /**
+   * @generated from field: string zone = 2;
+   */
+  zone: string;
+
+  /**
+   * They lie above this position, and at most at the other.
+   *
+   * @generated from field: uint64 after = 3;
+   */
+  after: bigint;
+
+  /**
+   * @generated from field: uint64 up_to = 4;
+   */
+  upTo: bigint;
+
+  /**
+   * @generated from field: uint32 count = 5;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message holdfast.wire.v1.Skipped.
+ * Use `create(SkippedSchema)` to create a new message.
+ */
+export const SkippedSchema: GenMessage<Skipped> = /*@__PURE__*/
+  messageDesc(file_holdfast_wire_v1_wire, 22);
 
 /**
  * @generated from message holdfast.wire.v1.Left
@@ -819,7 +956,7 @@ export type Left = Message$1<"holdfast.wire.v1.Left"> & {
  * Use `create(LeftSchema)` to create a new message.
  */
 export const LeftSchema: GenMessage<Left> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 21);
+  messageDesc(file_holdfast_wire_v1_wire, 23);
 
 /**
  * The node is being emptied: reconnect elsewhere within this time, before it closes the connection.
@@ -843,7 +980,7 @@ export type Drain = Message$1<"holdfast.wire.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 22);
+  messageDesc(file_holdfast_wire_v1_wire, 24);
 
 /**
  * The last frame before the connection ends.
@@ -876,7 +1013,7 @@ export type Close = Message$1<"holdfast.wire.v1.Close"> & {
  * Use `create(CloseSchema)` to create a new message.
  */
 export const CloseSchema: GenMessage<Close> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 23);
+  messageDesc(file_holdfast_wire_v1_wire, 25);
 
 /**
  * @generated from message holdfast.wire.v1.Reconnect
@@ -900,7 +1037,7 @@ export type Reconnect = Message$1<"holdfast.wire.v1.Reconnect"> & {
  * Use `create(ReconnectSchema)` to create a new message.
  */
 export const ReconnectSchema: GenMessage<Reconnect> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 24);
+  messageDesc(file_holdfast_wire_v1_wire, 26);
 
 /**
  * A request that was refused without ending the connection.
@@ -938,7 +1075,7 @@ export type Error = Message$1<"holdfast.wire.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 25);
+  messageDesc(file_holdfast_wire_v1_wire, 27);
 
 /**
  * @generated from enum holdfast.wire.v1.UplinkStatus

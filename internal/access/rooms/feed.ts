@@ -1,0 +1,447 @@
+/**
+ * One channel that is open on this node: its log, its members and the subscription that serves them all.
+ * What to do is decided by channel-log.ts; this does it.
+ */
+import { type Channel, channelLiveSubject } from "../../../streams/subjects.ts";
+import type { ChannelHistory, Link, Messages, Received, Subscription } from "../../bus/contract.ts";
+import type { Clock } from "../../clock/clock.ts";
+import type { WheelEntry } from "../../clock/wheel.ts";
+import type { Session } from "../session/session.ts";
+import { ChannelLog, type Page, type Reading, type Since } from "./channel-log.ts";
+import { Entry } from "./entry.ts";
+import type { Member } from "./member.ts";
+import { Parcel } from "./parcel.ts";
+import type { Readings } from "./readings.ts";
+import type { Job, Turns } from "./turns.ts";
+
+/** The headers in which the server tells the place of what it republishes. */
+const SEQUENCE_HEADER = "Nats-Sequence";
+const PREVIOUS_HEADER = "Nats-Last-Sequence";
+
+/** What a member is given in one go. */
+const PARCEL_BYTES = 65_536;
+/** Members that are served between two looks at the clock. */
+const STEP_MEMBERS = 16;
+/** Pages of the past that are kept for members who stand in them. */
+const MOST_PAGES = 4;
+/** Answers of a copy that lags behind, before what it does not have counts as gone. */
+const MOST_TRIES = 10;
+/** The first wait before the stream is asked again. It grows with each failure. */
+const RETRY_MS = 50;
+const MOST_RETRY_MS = 1_000;
+
+/** What the feeds of a node share. */
+export interface FeedServices {
+  readonly messages: Messages;
+  readonly history: ChannelHistory;
+  readonly readings: Readings;
+  readonly turns: Turns;
+  readonly clock: Clock;
+  readonly link: Link;
+  /** With more than this to give to a slow member, messages of low priority are left out. */
+  readonly softLimitBytes: number;
+  /** What the ring of one channel may take now. */
+  ringBytes(): number;
+  /** Called with each message that comes live. */
+  count(): void;
+  failed(error: unknown): void;
+  /** The member was admitted, or has lost messages: it is told where it stands, before it gets more. */
+  stands(member: Member, position: number, recovered: boolean): void;
+  /** Messages of low priority were left out. */
+  skipped(member: Member, after: number, upTo: number, count: number): void;
+  /** There is more for the session than its socket takes. */
+  behind(session: Session): void;
+  /** Nobody has been in it for a while. */
+  deserted(feed: Feed): void;
+}
+
+export class Feed implements Job, WheelEntry {
+  readonly channel: Channel;
+  readonly members = new Set<Member>();
+  /** Of a room: the zone it is in, "" for none. */
+  zone = "";
+  wheelPrevious: WheelEntry | undefined = undefined;
+  wheelNext: WheelEntry | undefined = undefined;
+  dueAtMs = 0;
+  readonly #services: FeedServices;
+  readonly #subscription: Subscription;
+  readonly #log = new ChannelLog();
+  /** Members are given what is up to here. */
+  #goal = 0;
+  /** By where they begin. */
+  readonly #parcels = new Map<number, Parcel>();
+  #pages: Page[] = [];
+  /** Those who wait for an answer of the stream: to be admitted, or for what is not in the ring. */
+  readonly #waiting = new Set<Member>();
+  #asking = false;
+  #failures = 0;
+  #closed = false;
+  /** The members that are still to be served in this round. */
+  #round: Iterator<Member> | undefined;
+  #roundGoal = 0;
+
+  constructor(channel: Channel, services: FeedServices) {
+    this.channel = channel;
+    this.#services = services;
+    // First the subscription, then the question: what is sent after the answer arrives by the first.
+    this.#subscription = services.messages.subscribe(channelLiveSubject(channel), (received) =>
+      this.#receive(received),
+    );
+    this.#ask();
+  }
+
+  get epoch(): number {
+    return this.#log.epoch;
+  }
+
+  /** Whether admitting a member that begins there takes a question to the stream. */
+  asksFor(since: Since): boolean {
+    if (this.#log.epoch === 0) return true;
+    const admission = this.#log.admission(since);
+    return (
+      admission === "ask" || (admission === "read" && this.#pageAt(since.position) === undefined)
+    );
+  }
+
+  join(member: Member): void {
+    this.members.add(member);
+    this.#admit(member);
+  }
+
+  remove(member: Member): void {
+    this.members.delete(member);
+    this.#waiting.delete(member);
+  }
+
+  /** A member that is in it already asks where it stands, or for what it has missed, again. */
+  again(member: Member, since: Since): void {
+    // The answer that is on its way answers this too.
+    if (member.cursor === undefined) return;
+    if (since.position === 0) {
+      this.#services.stands(member, member.cursor, false);
+      return;
+    }
+    member.cursor = undefined;
+    member.since = since;
+    this.#waiting.delete(member);
+    this.#admit(member);
+  }
+
+  /** The link to the stream was away, or the stream is another. */
+  doubt(): void {
+    this.#log.doubt();
+    this.#ask();
+  }
+
+  /** How much there is that the member has not been given: without bound when not all of it is here. */
+  bytesFor({ cursor }: Member): number {
+    if (cursor === undefined || cursor >= this.#goal) return 0;
+    const { ring } = this.#log;
+    return ring.reaches(cursor) ? ring.bytesAbove(cursor) : Number.POSITIVE_INFINITY;
+  }
+
+  lacks(member: Member): boolean {
+    return member.cursor !== undefined && member.cursor < this.#goal;
+  }
+
+  /** Gives the member what it has not been given, as long as its socket takes it. */
+  serve(member: Member): void {
+    const { session } = member;
+    try {
+      while (member.cursor !== undefined && member.cursor < this.#goal) {
+        if (!session.clear) {
+          member.slow = true;
+          this.#services.behind(session);
+          return;
+        }
+        const parcel = this.#parcelAt(member.cursor);
+        if (parcel === undefined) {
+          this.#wait(member);
+          return;
+        }
+        this.#give(member, parcel);
+      }
+      member.slow = false;
+    } catch (error) {
+      session.fault(error);
+    }
+  }
+
+  step(): boolean {
+    this.#round ??= this.#newRound();
+    for (let i = 0; i < STEP_MEMBERS; i += 1) {
+      const { value, done } = this.#round.next();
+      if (done) {
+        this.#round = undefined;
+        return this.#roundGoal < this.#goal;
+      }
+      this.serve(value);
+    }
+    return true;
+  }
+
+  due(): void {
+    if (this.members.size === 0) this.#services.deserted(this);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#subscription.stop();
+    this.#services.turns.stop(this);
+  }
+
+  #receive(received: Received): void {
+    const { count, failed } = this.#services;
+    const position = Number(received.header(SEQUENCE_HEADER) ?? 0);
+    if (position === 0) return; // not of the stream
+    count();
+    const previous = Number(received.header(PREVIOUS_HEADER) ?? 0);
+    this.#log.received(Entry.of({ position, previous }, received.data, failed));
+    this.#moved();
+    this.#ask();
+  }
+
+  /** The log may have come further. */
+  #moved(): void {
+    const { ring, head } = this.#log;
+    if (head <= this.#goal) return;
+    ring.trim(this.#services.ringBytes());
+    this.#goal = head;
+    this.#parcels.clear();
+    if (this.members.size > 0) this.#services.turns.run(this);
+  }
+
+  #newRound(): Iterator<Member> {
+    this.#roundGoal = this.#goal;
+    return this.members.values();
+  }
+
+  #give(member: Member, parcel: Parcel): void {
+    const { softLimitBytes, skipped } = this.#services;
+    const { session } = member;
+    const thin = member.slow && this.bytesFor(member) > softLimitBytes;
+    const given = thin ? parcel.thinned : parcel;
+    const left = parcel.entries.length - given.entries.length;
+    if (left > 0) skipped(member, parcel.after, parcel.upTo, left);
+    member.cursor = parcel.upTo;
+    session.give(given);
+  }
+
+  /** What comes after this place; undefined when the stream has to be asked for it. */
+  #parcelAt(position: number): Parcel | undefined {
+    const known = this.#parcels.get(position);
+    if (known !== undefined) return known;
+    const page = this.#pageAt(position);
+    const goal = page === undefined ? this.#goal : Math.min(page.upTo, this.#goal);
+    const entries = (page ?? this.#log.ring).range(position, goal, PARCEL_BYTES);
+    if (entries === undefined) return undefined;
+    const parcel = new Parcel(position, upTo(entries, goal), entries);
+    this.#parcels.set(position, parcel);
+    return parcel;
+  }
+
+  /** Of the past, when the ring does not go back so far. */
+  #pageAt(position: number): Page | undefined {
+    if (this.#log.ring.reaches(position)) return undefined;
+    return this.#pages.find((page) => page.covers(position));
+  }
+
+  #wait(member: Member): void {
+    this.#waiting.add(member);
+    this.#ask();
+  }
+
+  /** Lets the member begin where it may; or it waits until the stream has answered. */
+  #admit(member: Member): void {
+    const { since } = member;
+    if (since === undefined) return;
+    if (this.#log.epoch === 0) {
+      this.#wait(member);
+      return;
+    }
+    switch (this.#log.admission(since)) {
+      case "recovered":
+        this.#begin(member, since.position, true);
+        break;
+      case "fresh":
+        this.#begin(member, this.#log.head, false);
+        break;
+      case "read":
+        if (this.#pageAt(since.position) === undefined) this.#wait(member);
+        else this.#begin(member, since.position, true);
+        break;
+      case "ask":
+        this.#log.doubt();
+        this.#wait(member);
+        break;
+    }
+  }
+
+  #begin(member: Member, cursor: number, recovered: boolean): void {
+    member.since = undefined;
+    this.#waiting.delete(member);
+    this.#stand(member, cursor, recovered);
+    this.serve(member);
+  }
+
+  /** In this order: being told may end the session, and take the member out. */
+  #stand(member: Member, cursor: number, recovered: boolean): void {
+    member.cursor = cursor;
+    // A member may know more than this node does yet.
+    this.#services.stands(member, Math.max(cursor, this.#log.head), recovered);
+  }
+
+  /** One question at a time: what the log needs comes first, then those who wait for the past. */
+  #ask(): void {
+    const { link } = this.#services;
+    // When it comes back, there is doubt, and so a question.
+    if (this.#asking || this.#closed || !link.connected) return;
+    const question = this.#log.question;
+    if (question?.kind === "newest") void this.#askNewest();
+    else if (question?.kind === "read") void this.#askRead(question.after);
+    else {
+      const after = this.#earliestWanted();
+      if (after !== undefined) void this.#askPage(after);
+    }
+  }
+
+  async #askNewest(): Promise<void> {
+    const { history } = this.#services;
+    const askedAt = this.#log.head;
+    await this.#question(
+      () => history.newest(this.channel),
+      (newest) => {
+        if (this.#log.learned(newest, askedAt)) this.#begunAnew();
+        this.#moved();
+        // Whoever asked for what nobody knows is beyond the end.
+        for (const member of [...this.#waiting]) this.#admitted(member);
+        return true;
+      },
+    );
+  }
+
+  async #askRead(after: number): Promise<void> {
+    await this.#question(
+      () => this.#read(after),
+      (reading) => {
+        const settled = this.#log.read(reading);
+        this.#moved();
+        return settled;
+      },
+    );
+  }
+
+  async #askPage(after: number): Promise<void> {
+    await this.#question(
+      () => this.#read(after),
+      (reading) => {
+        const judgement = this.#log.judge(reading);
+        switch (judgement.kind) {
+          case "again":
+            // For a second or so a copy may lag; what is missing longer was deleted by hand.
+            if (this.#failures < MOST_TRIES) return false;
+            this.#lost(after + 1);
+            return true;
+          case "gone":
+            this.#lost(judgement.page?.after ?? Number.POSITIVE_INFINITY);
+            if (judgement.page !== undefined) this.#serveFrom(judgement.page);
+            return true;
+          case "page":
+            this.#serveFrom(judgement.page);
+            return true;
+        }
+      },
+    );
+  }
+
+  async #read(after: number): Promise<Reading> {
+    const { epoch, messages, whole, more } = await this.#services.history.read(this.channel, after);
+    const { failed } = this.#services;
+    const entries = messages.map(({ position, data }) =>
+      Entry.of({ position, previous: 0 }, data, failed),
+    );
+    return { after, epoch, entries, whole, more };
+  }
+
+  /** `answered` says whether it was worth asking; else the next question waits a moment. */
+  async #question<Answer>(
+    ask: () => Promise<Answer>,
+    answered: (answer: Answer) => boolean,
+  ): Promise<void> {
+    const { readings, failed, clock } = this.#services;
+    this.#asking = true;
+    let good = false;
+    try {
+      const answer = await readings.run(ask);
+      good = this.#closed || answered(answer);
+    } catch (error) {
+      failed(error);
+    }
+    this.#failures = good ? 0 : this.#failures + 1;
+    if (good) this.#askNext();
+    else {
+      const waitMs = Math.min(MOST_RETRY_MS, RETRY_MS * 2 ** (this.#failures - 1));
+      clock.after(waitMs, () => this.#askNext());
+    }
+  }
+
+  #askNext(): void {
+    this.#asking = false;
+    this.#ask();
+  }
+
+  /** The lowest place from which somebody waits for the past: one page serves all that stand near it. */
+  #earliestWanted(): number | undefined {
+    let earliest: number | undefined;
+    for (const { cursor, since } of this.#waiting) {
+      const wanted = cursor ?? since?.position ?? 0;
+      if (earliest === undefined || wanted < earliest) earliest = wanted;
+    }
+    return earliest;
+  }
+
+  #serveFrom(page: Page): void {
+    this.#pages = [...this.#pages, page].slice(-MOST_PAGES);
+    this.#parcels.clear();
+    for (const member of [...this.#waiting]) {
+      if (member.cursor === undefined) {
+        this.#admit(member);
+      } else if (this.#parcelAt(member.cursor) !== undefined) {
+        this.#waiting.delete(member);
+        this.serve(member);
+      }
+    }
+  }
+
+  /** After an answer about the newest: nobody has to ask a second time. */
+  #admitted(member: Member): void {
+    const { since } = member;
+    if (since === undefined) return;
+    if (this.#log.admission(since) === "ask") this.#begin(member, this.#log.head, false);
+    else this.#admit(member);
+  }
+
+  /** What lies between those who wait below this place and the ring is gone. */
+  #lost(below: number): void {
+    for (const member of [...this.#waiting]) {
+      const wanted = member.cursor ?? member.since?.position ?? 0;
+      if (wanted < below) this.#begin(member, this.#log.head, false);
+    }
+  }
+
+  /** The stream was made anew, or set back: what everybody has says nothing any more. */
+  #begunAnew(): void {
+    this.#pages = [];
+    this.#parcels.clear();
+    this.#goal = this.#log.head;
+    for (const member of [...this.members]) {
+      if (member.cursor !== undefined) this.#begin(member, this.#log.head, false);
+    }
+  }
+}
+
+function upTo(entries: readonly Entry[], goal: number): number {
+  // When it was cut off, it ends with its last entry. An entry at the goal is the last one anyway.
+  const last = entries.at(-1);
+  return last === undefined ? goal : last.position;
+}

@@ -18,7 +18,7 @@ import type { ConnectionLog, ConnectionLogEvents } from "./log/connection-log.ts
 import type { NodeStatus } from "./log/node-log.ts";
 import { LoopLoad } from "./loop-load.ts";
 import type { AccessMetrics } from "./metrics.ts";
-import { RoomZones } from "./rooms/room-zones.ts";
+import { RoomRulesView } from "./rooms/room-rules-view.ts";
 import { Rooms } from "./rooms/rooms.ts";
 import type { NodeState, TokenVerifier } from "./services.ts";
 import { SessionTable } from "./session/session-table.ts";
@@ -79,7 +79,7 @@ export async function createAccessNode(options: {
   const { config, adapters, logger, metrics } = options;
   const { messages, urgent, history, link, verifier } = adapters;
   const { clock = systemClock, random = Math.random } = adapters;
-  const zones = await RoomZones.follow(adapters.roomSettings);
+  const rules = await RoomRulesView.follow(adapters.roomSettings);
   const wheel = new Wheel(clock);
   const { businesses, appender } = adapters;
   const lanes = await Lanes.follow({ businesses, appender, messages, wheel, metrics, logger });
@@ -100,8 +100,8 @@ export async function createAccessNode(options: {
   const table = new SessionTable();
   const limits = sessionLimits(config);
   const { partitions } = config;
-  const known = { messages, history, link, zones };
-  const rooms = new Rooms({ ...known, log, clock, wheel, limits, metrics, logger });
+  const known = { messages, history, link, rules };
+  const rooms = new Rooms({ ...known, clock, wheel, limits, metrics, logger });
   const uplinks = new Uplinks({ lanes, clock, wheel, log, limits, metrics });
   const deliveries = new Deliveries();
   const acks = new AckLog({ log, deliveries, clock, metrics });
@@ -127,7 +127,7 @@ export async function createAccessNode(options: {
     pushIntake.stop();
     acks.stop();
     rooms.stop();
-    zones.stop();
+    rules.stop();
     lanes[Symbol.dispose]();
     wheel.stop();
   });

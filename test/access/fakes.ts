@@ -173,7 +173,11 @@ export class FakeStream implements ChannelHistory {
   }
 
   /** Publishes a push with this text. @returns its position. */
-  publish(channel: Channel, text: string, init: Partial<Pick<Message, "priority">> = {}): number {
+  publish(
+    channel: Channel,
+    text: string,
+    init: Partial<Pick<Message, "priority" | "metadata">> = {},
+  ): number {
     const room = channel.kind === "room" ? channel.id : "";
     const zone = channel.kind === "zone" ? channel.id : "";
     return this.publishBytes(channel, pushFrame(text, { room, zone, ...init }));
@@ -251,7 +255,7 @@ export class FakeLink implements Link {
 /** An encoded server frame with a message of this text. */
 export function pushFrame(
   text: string,
-  init: Partial<Pick<Message, "priority" | "room" | "zone">> = {},
+  init: Partial<Pick<Message, "priority" | "metadata" | "room" | "zone">> = {},
 ): Uint8Array {
   const message = create(MessageSchema, {
     messageId: `m-${text.slice(0, 20)}`,

@@ -1,11 +1,21 @@
+import { brotliDecompressSync, inflateSync, zstdDecompressSync } from "node:zlib";
+import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CLOSE } from "../../internal/status/close.ts";
-import { Message_Priority } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { encodeJson } from "../../streams/records.ts";
+import {
+  type Batch,
+  type Message,
+  Message_Priority,
+  MessageSchema,
+  type ResumeSchema,
+} from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { encodeJson, type RoomSettings } from "../../streams/records.ts";
 import { type Channel, channelLiveSubject, roomKey } from "../../streams/subjects.ts";
 import type { TestClient } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { tokenOf } from "./fakes.ts";
 import { startNode, type TestNode } from "./node.ts";
 import { setRooms } from "./orders.ts";
 
@@ -18,6 +28,22 @@ beforeEach(async () => {
 });
 
 afterEach(() => at[Symbol.asyncDispose]());
+
+type ResumeInit = MessageInitShape<typeof ResumeSchema>;
+
+const DECOMPRESS: Record<string, (data: Uint8Array) => Uint8Array> = {
+  "": (data) => data,
+  zlib: inflateSync,
+  br: brotliDecompressSync,
+  zstd: zstdDecompressSync,
+};
+
+function messagesOf({ data, encoding }: Batch): Message[] {
+  const reader = new BinaryReader(DECOMPRESS[encoding]?.(data) ?? new Uint8Array());
+  const messages: Message[] = [];
+  while (reader.pos < reader.len) messages.push(fromBinary(MessageSchema, reader.bytes()));
+  return messages;
+}
 
 const room = (id: string): Channel => ({ kind: "room", app: "shop", id });
 const zone = (id: string): Channel => ({ kind: "zone", app: "shop", id });
@@ -55,10 +81,14 @@ const forgotten = () => clock.advance(31_000);
 const listeners = (channel: Channel) => at.messages.listeners(channelLiveSubject(channel));
 
 function putInZone(id: string, into: string): Promise<void> {
+  return setRoom(id, { zone: into });
+}
+
+function setRoom(id: string, settings: RoomSettings): Promise<void> {
   return new Promise((resolve, reject) => {
     const key = roomKey("shop", id);
     const revision = at.roomSettings.entries.get(key)?.revision ?? 0;
-    at.roomSettings.put(key, encodeJson({ zone: into }), revision, ({ kind }) => {
+    at.roomSettings.put(key, encodeJson(settings), revision, ({ kind }) => {
       if (kind === "stored") resolve();
       else reject(new Error(kind));
     });
@@ -458,6 +488,8 @@ describe("a client that reads slowly", () => {
       const priority = i % 10 === 0 ? Message_Priority.HIGH : Message_Priority.NORMAL;
       at.stream.publish(room("lobby"), large(i), { priority });
     }
+    await eventually("they came", () => at.metrics.channelMessages === 2_000);
+    clock.advance(300); // longer than messages are gathered
     client.resume();
     expect(await texts(client, 2_000)).toEqual(Array.from({ length: 2_000 }, (_, i) => large(i)));
   });
@@ -467,7 +499,7 @@ describe("a client that reads slowly", () => {
     client.pause();
     for (let i = 0; i < 4_000; i += 1) at.stream.publish(room("lobby"), large(i));
     await eventually("they came", () => at.metrics.channelMessages === 4_000);
-    clock.advance(7_000);
+    clock.advance(7_500);
     expect(at.log.ends("d1")).toEqual([]);
     clock.advance(3_000);
     expect(at.log.ends("d1")).toEqual(["slow-consumer"]);
@@ -486,6 +518,143 @@ describe("a client that reads slowly", () => {
     }
     expect(at.log.ends("d1")).toEqual(["slow-consumer"]);
     expect(at.metrics.rooms).toBe(0);
+  });
+});
+
+describe("a client that offers encodings", () => {
+  async function modern(
+    device: string,
+    encodings: string[],
+    resume?: ResumeInit,
+  ): Promise<TestClient> {
+    const client = await at.connect({ encoding: "proto" });
+    const token = tokenOf({ device });
+    client.send({ login: { token, encodings, ...(resume && { resume }) } });
+    await client.next("welcome");
+    return client;
+  }
+
+  test("is told where it stands in zones and broadcasts, and resumes there", async () => {
+    await putInZone("a", "north");
+    at.stream.publish(all, "before");
+    const client = await modern("d1", ["identity"]);
+    const broadcasts = await client.next("standing");
+    expect(broadcasts).toMatchObject({ zone: "", recovered: false });
+    client.send({ join: { room: "a" } });
+    const joined = await client.next("joined");
+    const zoned = await client.next("standing");
+    expect(zoned).toMatchObject({ zone: "north", recovered: false });
+    await client.close();
+    at.stream.publish(zone("north"), "snow");
+    at.stream.publish(all, "hear me");
+    at.stream.publish(room("a"), "hello");
+    const back = await modern("d1", ["identity"], {
+      connectionId: "x",
+      rooms: [{ room: "a", position: joined.position, epoch: joined.epoch }],
+      standings: [broadcasts, zoned],
+    });
+    expect(await back.next("standing")).toMatchObject({ zone: "", recovered: true });
+    const missed = await texts(back, 3);
+    expect(missed.toSorted()).toEqual(["hear me", "hello", "snow"]);
+  });
+
+  test("gets many messages in few frames, compressed once for all that read it so", async () => {
+    const plain = await modern("plain", ["identity"]);
+    const clients = [plain];
+    for (const encoding of ["zlib", "br", "zstd"]) clients.push(await modern(encoding, [encoding]));
+    const old = await member("old", "lobby");
+    for (const client of clients) {
+      await client.next("standing");
+      client.send({ join: { room: "lobby" } });
+      await client.next("joined");
+    }
+    const sent = Array.from({ length: 60 }, (_, i) => `message ${i} of sixty`);
+    for (const text of sent) at.stream.publish(room("lobby"), text);
+    await eventually("they came", () => at.metrics.channelMessages === 60);
+    clock.advance(300);
+    expect(await texts(old, 60)).toEqual(sent);
+    for (const [i, client] of clients.entries()) {
+      const all: string[] = [];
+      let batches = 0;
+      while (all.length < 60) {
+        await eventually("more comes", () => client.queue.length > 0);
+        const frame = client.queue.shift();
+        if (frame?.case === "push") all.push(`${frame.value.message?.payload.value}`);
+        if (frame?.case !== "batch") continue;
+        batches += 1;
+        expect(frame.value.encoding).toBe(["", "zlib", "br", "zstd"][i]);
+        const messages = messagesOf(frame.value);
+        expect(messages).toHaveLength(frame.value.count);
+        all.push(...messages.map(({ payload }) => `${payload.value}`));
+      }
+      expect(all).toEqual(sent);
+      expect(batches).toBe(1);
+    }
+  });
+
+  test("is told what was left out when it was too far behind", async () => {
+    const client = await modern("d1", ["identity"]);
+    await client.next("standing");
+    client.send({ join: { room: "lobby" } });
+    await client.next("joined");
+    client.pause();
+    const large = "x".repeat(10_000);
+    for (let i = 0; i < 1_500; i += 1) {
+      const priority = i % 2 === 0 ? Message_Priority.LOW : Message_Priority.NORMAL;
+      at.stream.publish(room("lobby"), `${i} ${large}`, { priority });
+    }
+    await eventually("they came", () => at.metrics.channelMessages === 1_500);
+    clock.advance(300);
+    client.resume();
+    let low = 0;
+    let normal = 0;
+    let skipped = 0;
+    while (normal < 750) {
+      await eventually("more comes", () => client.queue.length > 0);
+      const frame = client.queue.shift();
+      if (frame?.case === "skipped") skipped += frame.value.count;
+      const messages =
+        frame?.case === "batch"
+          ? messagesOf(frame.value)
+          : frame?.case === "push"
+            ? [frame.value.message]
+            : [];
+      for (const message of messages) {
+        if (message?.priority === Message_Priority.LOW) low += 1;
+        else normal += 1;
+      }
+    }
+    expect(skipped).toBeGreaterThan(0);
+    expect(low + skipped).toBe(750);
+    expect(at.metrics.dropped).toBe(skipped);
+  });
+
+  test("gets only the newest of each key where the app wants it so", async () => {
+    await setRoom("score", { zone: "", aggregation: "latest", latestKey: "team" });
+    const client = await modern("d1", ["identity"]);
+    await client.next("standing");
+    client.send({ join: { room: "score" } });
+    await client.next("joined");
+    for (let i = 0; i < 40; i += 1) {
+      const team = i % 2 === 0 ? "red" : "blue";
+      at.stream.publish(room("score"), `${team} ${i}`, { metadata: { team } });
+    }
+    await eventually("they came", () => at.metrics.channelMessages === 40);
+    clock.advance(300);
+    await eventually("the batch came", () => client.queue.at(-1)?.case === "batch");
+    const last = client.queue.at(-1);
+    const texts =
+      last?.case === "batch" ? messagesOf(last.value).map(({ payload }) => payload.value) : [];
+    expect(texts).toEqual(["red 38", "blue 39"]);
+  });
+
+  test("gets each at once where the app wants nothing gathered", async () => {
+    await setRoom("orders", { zone: "", aggregation: "never" });
+    const client = await modern("d1", ["identity"]);
+    client.send({ join: { room: "orders" } });
+    await client.next("joined");
+    for (let i = 0; i < 60; i += 1) at.stream.publish(room("orders"), `${i}`);
+    expect(await texts(client, 60)).toEqual(Array.from({ length: 60 }, (_, i) => `${i}`));
   });
 });
 

@@ -77,6 +77,11 @@ export class ChannelLog {
     return this.#ring.head;
   }
 
+  /** The newest sequence of the stream, of whatever channel, that was heard of. */
+  get streamLast(): number {
+    return Math.max(this.#streamLast, this.head);
+  }
+
   /** Whether something has to be asked for the log's own sake. */
   get question(): Question | undefined {
     if (this.#unsure) return { kind: "newest" };
@@ -188,7 +193,9 @@ export class ChannelLog {
   #skipGone(first: Entry | undefined): void {
     const target = this.#target;
     const next = first?.position ?? this.#ahead[0]?.position ?? target + 1;
-    this.#restart(Math.max(this.head, next - 1), 0);
+    const head = Math.max(this.head, next - 1);
+    // Something may be left below it for those who read the past: as if there were a message right there.
+    this.#restart(head, head);
     this.#target = Math.max(this.head, target);
   }
 

@@ -51,6 +51,13 @@ export class Entry {
     return (this.message?.byteLength ?? 0) + OVERHEAD_BYTES;
   }
 
+  /** A value of its metadata; undefined when it has none of this name. */
+  metadata(name: string): string | undefined {
+    return this.push?.message.body.case === "push"
+      ? this.push.message.body.value.message?.metadata[name]
+      : undefined;
+  }
+
   /** As a frame of its own, encoded once for all members. */
   get push(): SharedFrame | undefined {
     if (this.message !== undefined) {

@@ -4,22 +4,24 @@
  */
 import { type Channel, channelLiveSubject } from "../../../streams/subjects.ts";
 import type { ChannelHistory, Link, Messages, Received, Subscription } from "../../bus/contract.ts";
-import type { Clock } from "../../clock/clock.ts";
+import type { Clock, Timer } from "../../clock/clock.ts";
 import type { WheelEntry } from "../../clock/wheel.ts";
-import type { Session } from "../session/session.ts";
+import { Priority } from "../session/priority.ts";
 import { ChannelLog, type Page, type Reading, type Since } from "./channel-log.ts";
 import { Entry } from "./entry.ts";
-import type { Member } from "./member.ts";
+import type { Member, RoomSession } from "./member.ts";
+import { afterMessage, afterRound, newPace, type Pace, waitMs } from "./pace.ts";
 import { Parcel } from "./parcel.ts";
 import type { Readings } from "./readings.ts";
+import { gathers, NO_RULES, type RoomRules, wanted } from "./rules.ts";
 import type { Job, Turns } from "./turns.ts";
 
 /** The headers in which the server tells the place of what it republishes. */
 const SEQUENCE_HEADER = "Nats-Sequence";
 const PREVIOUS_HEADER = "Nats-Last-Sequence";
 
-/** What a member is given in one go. */
-const PARCEL_BYTES = 65_536;
+/** With this much gathered, a window ends at once. */
+const FULL_BYTES = 32_768;
 /** Members that are served between two looks at the clock. */
 const STEP_MEMBERS = 16;
 /** Pages of the past that are kept for members who stand in them. */
@@ -38,6 +40,8 @@ export interface FeedServices {
   readonly turns: Turns;
   readonly clock: Clock;
   readonly link: Link;
+  /** What a member is given in one go. */
+  readonly parcelBytes: number;
   /** With more than this to give to a slow member, messages of low priority are left out. */
   readonly softLimitBytes: number;
   /** What the ring of one channel may take now. */
@@ -50,7 +54,7 @@ export interface FeedServices {
   /** Messages of low priority were left out. */
   skipped(member: Member, after: number, upTo: number, count: number): void;
   /** There is more for the session than its socket takes. */
-  behind(session: Session): void;
+  behind(session: RoomSession): void;
   /** Nobody has been in it for a while. */
   deserted(feed: Feed): void;
 }
@@ -58,8 +62,8 @@ export interface FeedServices {
 export class Feed implements Job, WheelEntry {
   readonly channel: Channel;
   readonly members = new Set<Member>();
-  /** Of a room: the zone it is in, "" for none. */
-  zone = "";
+  /** Of a room: what its app has set for it. */
+  rules: RoomRules = NO_RULES;
   wheelPrevious: WheelEntry | undefined = undefined;
   wheelNext: WheelEntry | undefined = undefined;
   dueAtMs = 0;
@@ -74,15 +78,24 @@ export class Feed implements Job, WheelEntry {
   /** Those who wait for an answer of the stream: to be admitted, or for what is not in the ring. */
   readonly #waiting = new Set<Member>();
   #asking = false;
+  /** When the log was known to be complete. */
+  #heardAtMs = 0;
   #failures = 0;
+  /** Answers in a row about the past of a copy that lags behind. */
+  #agains = 0;
   #closed = false;
   /** The members that are still to be served in this round. */
   #round: Iterator<Member> | undefined;
   #roundGoal = 0;
+  #roundAtMs = 0;
+  #pace: Pace;
+  /** Ends the present window; undefined when nothing waits. */
+  #window: Timer | undefined;
 
   constructor(channel: Channel, services: FeedServices) {
     this.channel = channel;
     this.#services = services;
+    this.#pace = newPace(services.clock.monotonic());
     // First the subscription, then the question: what is sent after the answer arrives by the first.
     this.#subscription = services.messages.subscribe(channelLiveSubject(channel), (received) =>
       this.#receive(received),
@@ -133,6 +146,17 @@ export class Feed implements Job, WheelEntry {
     this.#ask();
   }
 
+  /**
+   * Nothing was heard of the channel for a while, and the stream has come to `last`. Between the servers
+   * of a cluster a message can get lost without a break of the link, and then only the next one shows it.
+   */
+  audit(last: number, quietMs: number): boolean {
+    const quiet = this.#services.clock.monotonic() - this.#heardAtMs >= quietMs;
+    if (!quiet || this.members.size === 0 || last <= this.#log.streamLast) return false;
+    this.doubt();
+    return true;
+  }
+
   /** How much there is that the member has not been given: without bound when not all of it is here. */
   bytesFor({ cursor }: Member): number {
     if (cursor === undefined || cursor >= this.#goal) return 0;
@@ -173,6 +197,7 @@ export class Feed implements Job, WheelEntry {
       const { value, done } = this.#round.next();
       if (done) {
         this.#round = undefined;
+        this.#pace = afterRound(this.#pace, this.#services.clock.monotonic() - this.#roundAtMs);
         return this.#roundGoal < this.#goal;
       }
       this.serve(value);
@@ -186,6 +211,7 @@ export class Feed implements Job, WheelEntry {
 
   close(): void {
     this.#closed = true;
+    this.#window?.cancel();
     this.#subscription.stop();
     this.#services.turns.stop(this);
   }
@@ -195,14 +221,32 @@ export class Feed implements Job, WheelEntry {
     const position = Number(received.header(SEQUENCE_HEADER) ?? 0);
     if (position === 0) return; // not of the stream
     count();
+    this.#heardAtMs = this.#services.clock.monotonic();
     const previous = Number(received.header(PREVIOUS_HEADER) ?? 0);
-    this.#log.received(Entry.of({ position, previous }, received.data, failed));
-    this.#moved();
+    const entry = Entry.of({ position, previous }, received.data, failed);
+    this.#log.received(entry);
+    if (this.#mayWait(entry)) this.#moveLater();
+    else this.#moved();
     this.#ask();
   }
 
-  /** The log may have come further. */
+  /** Whether what has come may wait for more of the same window. */
+  #mayWait({ priority }: Entry): boolean {
+    const { clock } = this.#services;
+    this.#pace = afterMessage(this.#pace, clock.monotonic());
+    if (!gathers(this.rules) || priority === Priority.HIGH || waitMs(this.#pace) === 0)
+      return false;
+    return this.#log.ring.bytesAbove(this.#goal, FULL_BYTES) < FULL_BYTES;
+  }
+
+  #moveLater(): void {
+    this.#window ??= this.#services.clock.after(waitMs(this.#pace), () => this.#moved());
+  }
+
+  /** The log may have come further: from now on members are given that. */
   #moved(): void {
+    this.#window?.cancel();
+    this.#window = undefined;
     const { ring, head } = this.#log;
     if (head <= this.#goal) return;
     ring.trim(this.#services.ringBytes());
@@ -213,6 +257,7 @@ export class Feed implements Job, WheelEntry {
 
   #newRound(): Iterator<Member> {
     this.#roundGoal = this.#goal;
+    this.#roundAtMs = this.#services.clock.monotonic();
     return this.members.values();
   }
 
@@ -233,9 +278,9 @@ export class Feed implements Job, WheelEntry {
     if (known !== undefined) return known;
     const page = this.#pageAt(position);
     const goal = page === undefined ? this.#goal : Math.min(page.upTo, this.#goal);
-    const entries = (page ?? this.#log.ring).range(position, goal, PARCEL_BYTES);
+    const entries = (page ?? this.#log.ring).range(position, goal, this.#services.parcelBytes);
     if (entries === undefined) return undefined;
-    const parcel = new Parcel(position, upTo(entries, goal), entries);
+    const parcel = new Parcel(position, upTo(entries, goal), wanted(entries, this.rules));
     this.#parcels.set(position, parcel);
     return parcel;
   }
@@ -311,6 +356,7 @@ export class Feed implements Job, WheelEntry {
     await this.#question(
       () => history.newest(this.channel),
       (newest) => {
+        this.#heardAtMs = this.#services.clock.monotonic();
         if (this.#log.learned(newest, askedAt)) this.#begunAnew();
         this.#moved();
         // Whoever asked for what nobody knows is beyond the end.
@@ -339,7 +385,9 @@ export class Feed implements Job, WheelEntry {
         switch (judgement.kind) {
           case "again":
             // For a second or so a copy may lag; what is missing longer was deleted by hand.
-            if (this.#failures < MOST_TRIES) return false;
+            this.#agains += 1;
+            if (this.#agains < MOST_TRIES) return false;
+            this.#agains = 0;
             this.#lost(after + 1);
             return true;
           case "gone":
@@ -347,6 +395,7 @@ export class Feed implements Job, WheelEntry {
             if (judgement.page !== undefined) this.#serveFrom(judgement.page);
             return true;
           case "page":
+            this.#agains = 0;
             this.#serveFrom(judgement.page);
             return true;
         }
@@ -394,8 +443,8 @@ export class Feed implements Job, WheelEntry {
   #earliestWanted(): number | undefined {
     let earliest: number | undefined;
     for (const { cursor, since } of this.#waiting) {
-      const wanted = cursor ?? since?.position ?? 0;
-      if (earliest === undefined || wanted < earliest) earliest = wanted;
+      const place = cursor ?? since?.position ?? 0;
+      if (earliest === undefined || place < earliest) earliest = place;
     }
     return earliest;
   }
@@ -424,8 +473,8 @@ export class Feed implements Job, WheelEntry {
   /** What lies between those who wait below this place and the ring is gone. */
   #lost(below: number): void {
     for (const member of [...this.#waiting]) {
-      const wanted = member.cursor ?? member.since?.position ?? 0;
-      if (wanted < below) this.#begin(member, this.#log.head, false);
+      const place = member.cursor ?? member.since?.position ?? 0;
+      if (place < below) this.#begin(member, this.#log.head, false);
     }
   }
 

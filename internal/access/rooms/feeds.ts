@@ -6,12 +6,13 @@ import { Feed, type FeedServices } from "./feed.ts";
 
 /** A channel is heard for so long after its last member has gone: many come back. */
 const KEPT_MS = 30_000;
-/** How often the stream is asked whether it is still the one that it was. */
-const EPOCH_CHECK_MS = 10_000;
-/** What the rings of a node take together, and one of them at least and at most. */
+/** Channels that are looked up after a while of silence, at most, in one check. */
+const AUDITS = 500;
+/** After so many checks without a message. */
+const SILENT_CHECKS = 3;
+/** What the rings of a node take together, and one of them at least. */
 const RINGS_BYTES = 67_108_864;
 const LEAST_RING_BYTES = 4_096;
-const MOST_RING_BYTES = 1_048_576;
 
 export interface FeedsOptions {
   services: Omit<FeedServices, "ringBytes" | "deserted">;
@@ -19,6 +20,9 @@ export interface FeedsOptions {
   link: Link;
   clock: Clock;
   wheel: Wheel;
+  mostRingBytes: number;
+  /** How often the stream is asked whether it is still the one that it was, and how far it has come. */
+  checkMs: number;
   /** A room has its first member here, or has lost its last. */
   roomsChanged(by: 1 | -1): void;
 }
@@ -31,6 +35,7 @@ export class Feeds {
   readonly #stops: (() => void)[];
   #count = 0;
   #epoch = 0;
+  #auditing = this.#all();
 
   constructor(options: FeedsOptions) {
     this.#options = options;
@@ -40,7 +45,7 @@ export class Feeds {
       deserted: (feed) => this.#close(feed),
     };
     const watch = options.link.watch((connected) => connected && this.#doubtAll());
-    const check: Timer = options.clock.every(EPOCH_CHECK_MS, () => void this.#checkEpoch());
+    const check: Timer = options.clock.every(options.checkMs, () => void this.#check());
     this.#stops = [() => watch.stop(), () => check.cancel()];
   }
 
@@ -84,7 +89,7 @@ export class Feeds {
 
   #ringBytes(): number {
     const share = RINGS_BYTES / Math.max(1, this.#count);
-    return Math.min(MOST_RING_BYTES, Math.max(LEAST_RING_BYTES, share));
+    return Math.min(this.#options.mostRingBytes, Math.max(LEAST_RING_BYTES, share));
   }
 
   #close(feed: Feed): void {
@@ -107,17 +112,33 @@ export class Feeds {
     }
   }
 
-  async #checkEpoch(): Promise<void> {
+  async #check(): Promise<void> {
     const { history, link, services } = this.#options;
     if (this.#count === 0 || !link.connected) return;
     try {
-      const { epoch } = await history.state();
+      const { epoch, last } = await history.state();
       const anew = this.#epoch !== 0 && epoch !== this.#epoch;
       this.#epoch = epoch;
       if (anew) this.#doubtAll();
+      else this.#audit(last);
     } catch (error) {
       services.failed(error);
     }
+  }
+
+  /** Goes on where the last one ended, so that every channel has its turn. */
+  #audit(last: number): void {
+    let left = AUDITS;
+    for (let looked = 0; looked < this.#count && left > 0; looked += 1) {
+      const { value: feed } = this.#auditing.next();
+      if (feed === undefined) this.#auditing = this.#all();
+      else if (feed.audit(last, SILENT_CHECKS * this.#options.checkMs)) left -= 1;
+    }
+  }
+
+  *#all(): Generator<Feed, undefined> {
+    for (const feeds of this.#apps.values()) yield* feeds.values();
+    return undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Wheel, WheelEntry } from "../../clock/wheel.ts";
-import type { Session } from "../session/session.ts";
+import type { RoomSession } from "./member.ts";
 
 /** A client whose socket takes nothing for so long, with more waiting than allowed, is closed. */
 const PATIENCE_MS = 8_000;
@@ -10,7 +10,7 @@ export interface LaggardsOptions {
   /** What may wait for a client whose socket takes nothing. */
   hardLimitBytes: number;
   /** Bytes that wait for the session in its channels. */
-  waitingFor(session: Session): number;
+  waitingFor(session: RoomSession): number;
 }
 
 /**
@@ -19,13 +19,13 @@ export interface LaggardsOptions {
  */
 export class Laggards {
   readonly #options: LaggardsOptions;
-  readonly #known = new Map<Session, Laggard>();
+  readonly #known = new Map<RoomSession, Laggard>();
 
   constructor(options: LaggardsOptions) {
     this.#options = options;
   }
 
-  behind(session: Session): void {
+  behind(session: RoomSession): void {
     if (this.#known.has(session)) return;
     const laggard = new Laggard(session, this.#options.wheel.now, (one) => this.#look(one));
     this.#known.set(session, laggard);
@@ -33,12 +33,12 @@ export class Laggards {
   }
 
   /** Its socket has taken all that it was given. */
-  progressed(session: Session): void {
+  progressed(session: RoomSession): void {
     const laggard = this.#known.get(session);
     if (laggard !== undefined) laggard.progressAtMs = this.#options.wheel.now;
   }
 
-  forget(session: Session): void {
+  forget(session: RoomSession): void {
     const laggard = this.#known.get(session);
     if (laggard === undefined) return;
     this.#options.wheel.remove(laggard);
@@ -69,12 +69,12 @@ class Laggard implements WheelEntry {
   wheelPrevious: WheelEntry | undefined = undefined;
   wheelNext: WheelEntry | undefined = undefined;
   dueAtMs = 0;
-  readonly session: Session;
+  readonly session: RoomSession;
   progressAtMs: number;
   buffered = 0;
   readonly #look: (laggard: Laggard) => void;
 
-  constructor(session: Session, nowMs: number, look: (laggard: Laggard) => void) {
+  constructor(session: RoomSession, nowMs: number, look: (laggard: Laggard) => void) {
     this.session = session;
     this.progressAtMs = nowMs;
     this.#look = look;

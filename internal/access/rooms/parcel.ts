@@ -1,8 +1,9 @@
+import { type BatchEncoding, batchFrame, COMPRESSED_FROM_BYTES } from "../../wire/batch-frame.ts";
 import type { SharedFrame } from "../../wire/shared-frame.ts";
 import { Priority } from "../session/priority.ts";
 import type { Entry } from "./entry.ts";
 
-/** What a member at `after` is given next. Made once, and shared by all that stand there. */
+/** What a member at `after` is given next. Made and encoded once, and shared by all that stand there. */
 export class Parcel {
   readonly after: number;
   /** Where it stands then. */
@@ -10,6 +11,7 @@ export class Parcel {
   readonly entries: readonly Entry[];
   #pushes: readonly SharedFrame[] | undefined;
   #thinned: Parcel | undefined;
+  readonly #batches = new Map<BatchEncoding, readonly SharedFrame[]>();
 
   constructor(after: number, upTo: number, entries: readonly Entry[]) {
     this.after = after;
@@ -17,9 +19,15 @@ export class Parcel {
     this.entries = entries;
   }
 
-  get pushes(): readonly SharedFrame[] {
-    this.#pushes ??= this.entries.flatMap(({ push }) => push ?? []);
-    return this.#pushes;
+  /** The frames for a client that reads batches in this way, or none. */
+  frames(batching: BatchEncoding | undefined): readonly SharedFrame[] {
+    if (batching === undefined) return this.#single();
+    let frames = this.#batches.get(batching);
+    if (frames === undefined) {
+      frames = this.#batched(batching);
+      this.#batches.set(batching, frames);
+    }
+    return frames;
   }
 
   /** Without what is of low priority: for a member that is far behind. */
@@ -32,5 +40,21 @@ export class Parcel {
         )
       : this;
     return this.#thinned;
+  }
+
+  #single(): readonly SharedFrame[] {
+    this.#pushes ??= this.entries.flatMap(({ push }) => push ?? []);
+    return this.#pushes;
+  }
+
+  #batched(encoding: BatchEncoding): readonly SharedFrame[] {
+    const messages = this.entries.flatMap(({ message }) => message ?? []);
+    const [only] = messages;
+    if (only === undefined) return [];
+    if (messages.length === 1 && only.byteLength < COMPRESSED_FROM_BYTES) return this.#single();
+    if (encoding === "identity") return [batchFrame(messages, encoding).frame];
+    const { frame, compressed } = batchFrame(messages, encoding);
+    // Where it does not pay, all encodings share one frame.
+    return compressed ? [frame] : this.frames("identity");
   }
 }

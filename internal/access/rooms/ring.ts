@@ -92,15 +92,12 @@ export class Ring {
     return rangeOf(this.#entries, position, upTo, maxBytes, this.#first);
   }
 
-  /** How much of it lies above `position`. Everything, when there is more than that. */
-  bytesAbove(position: number): number {
+  /** How much of it lies above `position`; counts no further than `enough`. */
+  bytesAbove(position: number, enough = Number.POSITIVE_INFINITY): number {
     let bytes = 0;
-    for (
-      let i = indexAbove(this.#entries, position, this.#first);
-      i < this.#entries.length;
-      i += 1
-    ) {
-      bytes += this.#entries[i]?.bytes ?? 0;
+    let index = indexAbove(this.#entries, position, this.#first);
+    for (; index < this.#entries.length && bytes < enough; index += 1) {
+      bytes += this.#entries[index]?.bytes ?? 0;
     }
     return bytes;
   }

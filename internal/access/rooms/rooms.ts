@@ -18,18 +18,17 @@ import type { Logger } from "../../observe/logger.ts";
 import type { ServerBody } from "../../wire/codec.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
 import type { SessionLimits } from "../limits.ts";
-import type { ConnectionLog } from "../log/connection-log.ts";
 import type { AccessMetrics } from "../metrics.ts";
 import { refuse } from "../session/refusal.ts";
-import type { Session } from "../session/session.ts";
 import { isLoggedIn } from "../session/session-state.ts";
 import type { Since } from "./channel-log.ts";
 import type { Feed } from "./feed.ts";
 import { Feeds } from "./feeds.ts";
 import { Laggards } from "./laggards.ts";
-import { Member } from "./member.ts";
+import { Member, type RoomSession } from "./member.ts";
 import { Readings } from "./readings.ts";
-import type { RoomZones } from "./room-zones.ts";
+import type { RoomRulesView } from "./room-rules-view.ts";
+import type { RoomRules } from "./rules.ts";
 import { Turns } from "./turns.ts";
 
 export interface JoinRequest extends Since {
@@ -53,12 +52,21 @@ export function toStandings(resume: Resume | undefined): Standings {
   );
 }
 
+/** How large and how often. */
+export interface FeedSizes {
+  /** What one ring takes at most. */
+  ringBytes: number;
+  /** What a member is given in one go. */
+  parcelBytes: number;
+  /** How often the stream is looked at. */
+  checkMs: number;
+}
+
 export interface RoomsOptions {
   messages: Messages;
   history: ChannelHistory;
   link: Link;
-  zones: RoomZones;
-  log: ConnectionLog;
+  rules: RoomRulesView;
   clock: Clock;
   wheel: Wheel;
   limits: SessionLimits;
@@ -66,6 +74,7 @@ export interface RoomsOptions {
   logger: Logger;
   /** Calls in a later turn of the event loop. */
   defer?: (fire: () => void) => void;
+  sizes?: FeedSizes;
 }
 
 /** Questions of a node at the stream at once. */
@@ -74,6 +83,7 @@ const READINGS = 16;
 const ASKING_JOINS: Rate = { perSecond: 10, burst: 300 };
 /** How long one turn of the event loop may be busy with room messages. */
 const TURN_MS = 5;
+const SIZES: FeedSizes = { ringBytes: 1_048_576, parcelBytes: 65_536, checkMs: 10_000 };
 const FROM_NOW_ON: Since = { position: 0, epoch: 0 };
 const NO_STANDINGS: Standings = new Map();
 
@@ -83,7 +93,8 @@ export class Rooms {
   readonly #laggards: Laggards;
 
   constructor(options: RoomsOptions) {
-    const { messages, history, link, clock, wheel, limits, metrics, logger, zones } = options;
+    const { messages, history, link, clock, wheel, limits, metrics, logger, rules } = options;
+    const { sizes = SIZES } = options;
     this.#options = options;
     this.#laggards = new Laggards({
       wheel,
@@ -105,6 +116,7 @@ export class Rooms {
           defer: options.defer ?? setImmediate,
           budgetMs: TURN_MS,
         }),
+        parcelBytes: sizes.parcelBytes,
         softLimitBytes: limits.softLimitBytes,
         count: () => {
           metrics.channelMessages += 1;
@@ -121,13 +133,15 @@ export class Rooms {
       link,
       clock,
       wheel,
+      mostRingBytes: sizes.ringBytes,
+      checkMs: sizes.checkMs,
       roomsChanged: (by) => {
         metrics.rooms += by;
       },
     });
-    zones.changed = (app, id, zone) => {
+    rules.changed = (app, id, present) => {
       const room = this.#feeds.find({ kind: "room", app, id });
-      if (room !== undefined) this.#moveToZone(room, zone);
+      if (room !== undefined) this.#setRules(room, present);
     };
   }
 
@@ -136,13 +150,14 @@ export class Rooms {
   }
 
   /** A session of this app is here from now on: it hears what is sent to everybody. */
-  enter(session: Session, standings: Standings): void {
+  enter(session: RoomSession, standings: Standings): void {
     if (!isLoggedIn(session.state)) return;
-    this.#add(session, { kind: "all", app: session.app }, standings.get("") ?? FROM_NOW_ON);
+    const everybody = this.#feeds.open({ kind: "all", app: session.app });
+    this.#add(session, everybody, standings.get("") ?? FROM_NOW_ON);
   }
 
   /** And now it is gone, from every room too. Its own list of rooms stays as it was. */
-  exit(session: Session): void {
+  exit(session: RoomSession): void {
     const { members } = session;
     session.members = [];
     for (const member of members) this.#remove(member);
@@ -150,7 +165,7 @@ export class Rooms {
   }
 
   /** The session's socket has taken all that it was given. */
-  drained(session: Session): void {
+  drained(session: RoomSession): void {
     this.#laggards.progressed(session);
     for (const member of session.members) {
       if (!session.clear) return;
@@ -171,7 +186,7 @@ export class Rooms {
    * Joins what the rules allow and refuses the rest, each by itself. A second join only replays.
    * `standings` are those of a resume.
    */
-  join(session: Session, requests: readonly JoinRequest[], standings = NO_STANDINGS): void {
+  join(session: RoomSession, requests: readonly JoinRequest[], standings = NO_STANDINGS): void {
     const before = session.rooms;
     for (const request of requests) {
       // An answer that a slow client has no room for ends its session.
@@ -181,12 +196,12 @@ export class Rooms {
       else refuse(session, problem, { room: request.room });
     }
     if (session.rooms !== before && isLoggedIn(session.state)) {
-      this.#options.log.roomsChanged(session);
+      session.roomsChanged();
     }
   }
 
   /** Leaves those it is in. Each is answered, so that a client that left twice does not wait. */
-  leave(session: Session, ids: readonly string[]): void {
+  leave(session: RoomSession, ids: readonly string[]): void {
     const before = session.rooms;
     for (const id of ids) {
       if (!isLoggedIn(session.state)) break;
@@ -197,11 +212,11 @@ export class Rooms {
       session.send(SharedFrame.of({ case: "left", value: create(LeftSchema, { room: id }) }));
     }
     if (session.rooms !== before && isLoggedIn(session.state)) {
-      this.#options.log.roomsChanged(session);
+      session.roomsChanged();
     }
   }
 
-  #joinProblem(session: Session, request: JoinRequest): string | undefined {
+  #joinProblem(session: RoomSession, request: JoinRequest): string | undefined {
     const { room: id } = request;
     const problem = idProblem(id);
     if (problem !== undefined) return `join.room ${problem}`;
@@ -216,13 +231,13 @@ export class Rooms {
       : `at most ${ASKING_JOINS.perSecond} rooms a second that have to be looked up`;
   }
 
-  #mayAsk(session: Session): boolean {
+  #mayAsk(session: RoomSession): boolean {
     const now = this.#options.clock.monotonic();
     session.askingJoins ??= new TokenBucket(ASKING_JOINS, now);
     return session.askingJoins.take(now);
   }
 
-  #admit(session: Session, request: JoinRequest, standings: Standings): void {
+  #admit(session: RoomSession, request: JoinRequest, standings: Standings): void {
     const { app } = session;
     const { room: id } = request;
     const channel: Channel = { kind: "room", app, id };
@@ -232,30 +247,32 @@ export class Rooms {
       known.feed.again(known, request);
       return;
     }
-    const zone = this.#options.zones.zoneOf(app, id);
-    const room = this.#add(session, channel, request);
-    room.zone = zone;
+    const room = this.#feeds.open(channel);
+    room.rules = this.#options.rules.of(app, id);
+    this.#add(session, room, request);
+    const { zone } = room.rules;
     if (zone !== "") this.#hearZone(session, zone, sinceInZone(zone, request, standings));
   }
 
-  #hearZone(session: Session, id: string, since: Since): void {
+  #hearZone(session: RoomSession, id: string, since: Since): void {
     const channel: Channel = { kind: "zone", app: session.app, id };
     const known = memberOf(session, this.#feeds.find(channel));
-    if (known === undefined) this.#add(session, channel, since);
+    if (known === undefined) this.#add(session, this.#feeds.open(channel), since);
     else known.holds += 1;
   }
 
-  #unhearZone(session: Session, id: string): void {
+  #unhearZone(session: RoomSession, id: string): void {
     const member = memberOf(session, this.#feeds.find({ kind: "zone", app: session.app, id }));
     if (member === undefined) return;
     member.holds -= 1;
     if (member.holds === 0) this.#drop(member);
   }
 
-  #moveToZone(room: Feed, zone: string): void {
-    const before = room.zone;
+  #setRules(room: Feed, rules: RoomRules): void {
+    const { zone: before } = room.rules;
+    const { zone } = rules;
+    room.rules = rules;
     if (before === zone) return;
-    room.zone = zone;
     for (const { session } of [...room.members]) {
       if (!isLoggedIn(session.state)) continue;
       if (zone !== "") this.#hearZone(session, zone, FROM_NOW_ON);
@@ -263,21 +280,20 @@ export class Rooms {
     }
   }
 
-  #add(session: Session, channel: Channel, since: Since): Feed {
-    const feed = this.#feeds.open(channel);
+  #add(session: RoomSession, feed: Feed, since: Since): void {
     const member = new Member(session, feed, since);
     this.#feeds.entering(feed);
     // First, so that the end of the session finds it: being answered may be that end.
     session.members.push(member);
     feed.join(member);
-    return feed;
   }
 
-  #takeOut(session: Session, id: string): void {
+  #takeOut(session: RoomSession, id: string): void {
     const member = memberOf(session, this.#feeds.find({ kind: "room", app: session.app, id }));
     if (member === undefined) return;
     this.#drop(member);
-    if (member.feed.zone !== "") this.#unhearZone(session, member.feed.zone);
+    const { zone } = member.feed.rules;
+    if (zone !== "") this.#unhearZone(session, zone);
   }
 
   #drop(member: Member): void {
@@ -291,12 +307,12 @@ export class Rooms {
     this.#feeds.left(member.feed);
   }
 
-  #waitingFor(session: Session): number {
+  #waitingFor(session: RoomSession): number {
     return session.members.reduce((sum, member) => sum + member.feed.bytesFor(member), 0);
   }
 }
 
-function memberOf(session: Session, feed: Feed | undefined): Member | undefined {
+function memberOf(session: RoomSession, feed: Feed | undefined): Member | undefined {
   return feed && session.members.find((member) => member.feed === feed);
 }
 
@@ -317,7 +333,7 @@ function stands({ session, feed }: Member, head: number, recovered: boolean): vo
   if (channel.kind === "room") {
     const value = create(JoinedSchema, { room: channel.id, position, epoch, recovered });
     session.send(SharedFrame.of({ case: "joined", value }));
-  } else if (session.batches) {
+  } else if (session.batching !== undefined) {
     const zone = channel.kind === "zone" ? channel.id : "";
     const value = create(StandingSchema, { zone, position, epoch, recovered });
     session.send(SharedFrame.of({ case: "standing", value }));
@@ -326,7 +342,7 @@ function stands({ session, feed }: Member, head: number, recovered: boolean): vo
 
 function skipped(member: Member, after: number, upTo: number, count: number): void {
   const { session, feed } = member;
-  if (!session.batches) return;
+  if (session.batching === undefined) return;
   const { channel } = feed;
   const value = create(SkippedSchema, {
     ...(channel.kind === "room" && { room: channel.id }),

@@ -10,6 +10,7 @@ import { partitionOf } from "../../../streams/partition.ts";
 import type { VerifiedToken } from "../../auth/tokens.ts";
 import type { CloseReason } from "../../status/close.ts";
 import { HoldfastError } from "../../status/errors.ts";
+import { batchEncodingOf } from "../../wire/batch-frame.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
 import { toRequest, toStandings } from "../rooms/rooms.ts";
 import type { Session } from "./session.ts";
@@ -97,7 +98,7 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   session.partition = partitionOf(token.app, token.device, partitions);
   session.client = login.client;
   if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
-  session.batches = login.encodings.length > 0;
+  session.batching = batchEncodingOf(login.encodings);
   session.openedAtMs = clock.now();
   session.logged = true;
   session.services.deliveries.claim(session.counter, Number(login.lastDeliverySequence));

@@ -8,11 +8,12 @@ import { refilled, type TokenBucket } from "../../clock/token-bucket.ts";
 import type { WheelEntry } from "../../clock/wheel.ts";
 import type { CloseReason, EndReason, SilentEnd } from "../../status/close.ts";
 import type { Transport, TransportHandlers } from "../../transport/transport.ts";
+import type { BatchEncoding } from "../../wire/batch-frame.ts";
 import { decodeClientFrame } from "../../wire/codec.ts";
 import type { SharedFrame } from "../../wire/shared-frame.ts";
 import { ProtocolViolation } from "../../wire/violation.ts";
 import type { LoggedConnection } from "../log/connection-log.ts";
-import type { Member } from "../rooms/member.ts";
+import type { Member, RoomSession } from "../rooms/member.ts";
 import type { Parcel } from "../rooms/parcel.ts";
 import type { SessionServices } from "../services.ts";
 import type { Dialogue } from "../uplink/dialogue.ts";
@@ -27,7 +28,7 @@ const NO_ROOMS: readonly string[] = [];
 /** Shared by all that have none, and never changed. */
 const NO_BUSINESSES: string[] = [];
 
-export class Session implements LoggedConnection, TransportHandlers, WheelEntry {
+export class Session implements LoggedConnection, RoomSession, TransportHandlers, WheelEntry {
   readonly services: SessionServices;
   readonly transport: Transport;
   readonly counter: number;
@@ -45,14 +46,11 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   /** Whether the log was told of it, and so has to be told of its end. */
   logged = false;
 
-  /** Replaced, never changed, when a room is joined or left. */
+  // See RoomSession.
   rooms = NO_ROOMS;
-  /** Its places in rooms, their zones and the broadcasts of its app: rooms.ts keeps them. */
   members: Member[] = [];
-  /** How often a join of it may still have the stream asked; undefined until one does. */
   askingJoins: TokenBucket | undefined = undefined;
-  /** Whether its client reads batches, and the frames that came with them. */
-  batches = false;
+  batching: BatchEncoding | undefined = undefined;
   /** What it has going with each business; undefined until its first uplink. */
   dialogues: Map<string, Dialogue> | undefined = undefined;
   /** The one of its last uplink: found without hashing the business's name, which came from the wire. */
@@ -142,15 +140,17 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     }
   }
 
-  /** Whether messages of its rooms may be given to it now. They are never queued for it. */
   get clear(): boolean {
     return this.#outbox === undefined && this.transport.writable;
   }
 
-  /** Messages of one of its rooms, written at once. Only while it is `clear`. */
   give(parcel: Parcel): void {
-    for (const frame of parcel.pushes) this.#write(frame);
+    for (const frame of parcel.frames(this.batching)) this.#write(frame);
     this.transport.flush();
+  }
+
+  roomsChanged(): void {
+    this.services.log.roomsChanged(this);
   }
 
   /** Ends the connection and says why. Does nothing when it is over already. */

@@ -15,6 +15,12 @@ import { isNothingFound, natsError } from "./nats-errors.ts";
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 524_288;
 
+interface Page {
+  messages: Past[];
+  /** How many there are after these. */
+  waiting: number;
+}
+
 /** The room stream's memory. */
 export class NatsChannelHistory implements ChannelHistory {
   readonly #jsm: JetStreamManager;
@@ -39,30 +45,53 @@ export class NatsChannelHistory implements ChannelHistory {
     try {
       const subject = channelInSubject(channel);
       // Of the leader: a copy may lag behind.
-      const last = await this.#jsm.streams.getMessage(ROOM_STREAM, { last_by_subj: subject });
+      const last = await this.#ofLeader({ last_by_subj: subject });
       return { ...position, newest: last?.seq ?? 0 };
     } catch (reason) {
       throw natsError("cannot read the newest message of a channel", reason);
     }
   }
 
-  async read(channel: Channel, after: number): Promise<ChannelPast> {
+  async read(channel: Channel, after: number, exact = false): Promise<ChannelPast> {
+    const subject = channelInSubject(channel);
     try {
-      const { messages, waiting } = await this.#batch(channelInSubject(channel), after);
+      const { messages, waiting } = exact
+        ? await this.#next(subject, after)
+        : await this.#batch(subject, after);
       // After the batch: what went out of the stream meanwhile counts as gone.
       const info = await this.#infoFromNowOn();
       const { first_seq: first, last_seq: last } = info.state;
-      // Below the first everything is gone; and of a channel that is full, its oldest. Beyond the end:
-      // the stream was made anew, and these are positions of another one.
-      const kept = messages.length + waiting < CHANNEL_MESSAGES_KEPT;
-      const whole = after + 1 >= first && after <= last && kept;
-      return { epoch: positionOf(info).epoch, messages, whole, more: waiting > 0 };
+      const past = { epoch: positionOf(info).epoch, messages, more: waiting > 0 };
+      // Beyond the end: the stream was made anew, and this is a position of another one.
+      if (after > last) return { ...past, wholeFrom: Number.POSITIVE_INFINITY };
+      // Below the first everything is gone; and of a channel that is full, all before the oldest.
+      const full = messages.length + waiting >= CHANNEL_MESSAGES_KEPT;
+      return { ...past, wholeFrom: full ? (messages[0]?.position ?? last) : first - 1 };
     } catch (reason) {
       throw natsError("cannot read the history of a channel", reason);
     }
   }
 
-  async #batch(subject: string, after: number): Promise<{ messages: Past[]; waiting: number }> {
+  /** From the leader: the next one, and how many there are at most after it. */
+  async #next(subject: string, after: number): Promise<Page> {
+    const next = await this.#ofLeader({ seq: after + 1, next_by_subj: subject });
+    if (next === null) return { messages: [], waiting: 0 };
+    const messages = [{ position: next.seq, data: next.data }];
+    const last = await this.#ofLeader({ last_by_subj: subject });
+    if ((last?.seq ?? 0) <= next.seq) return { messages, waiting: 0 };
+    // Above the oldest that is left nothing is gone, however full the channel is.
+    const oldest = await this.#ofLeader({ seq: 1, next_by_subj: subject });
+    if ((oldest?.seq ?? 0) <= after) return { messages, waiting: 1 };
+    const { state } = await this.#jsm.streams.info(ROOM_STREAM, { subjects_filter: subject });
+    return { messages, waiting: Math.max(1, (state.subjects?.[subject] ?? 0) - 1) };
+  }
+
+  /** The server knows more queries than the client library's types. */
+  #ofLeader(query: { seq: number; next_by_subj: string } | { last_by_subj: string }) {
+    return this.#jsm.streams.getMessage(ROOM_STREAM, query);
+  }
+
+  async #batch(subject: string, after: number): Promise<Page> {
     const messages: Past[] = [];
     let waiting = 0;
     try {

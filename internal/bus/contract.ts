@@ -138,8 +138,11 @@ export interface ChannelHistory {
    * sent from now on lies above `newest`, and above `last` when there is none.
    */
   newest(channel: Channel): Promise<ChannelNewest>;
-  /** The oldest messages above `after`, a page of them. */
-  read(channel: Channel, after: number): Promise<ChannelPast>;
+  /**
+   * The oldest messages above `after`, a page of them. Any copy of the stream may answer, and a copy may
+   * lag behind: `exact` asks the leader, for one message.
+   */
+  read(channel: Channel, after: number, exact?: boolean): Promise<ChannelPast>;
 }
 
 export interface StreamPosition {
@@ -157,8 +160,8 @@ export interface ChannelNewest extends StreamPosition {
 export interface ChannelPast {
   epoch: number;
   messages: Past[];
-  /** Nothing of the channel above `after` has gone out of the stream. */
-  whole: boolean;
+  /** Nothing of the channel above this position has gone out of the stream. */
+  wholeFrom: number;
   /** There are more above these. */
   more: boolean;
 }

@@ -219,9 +219,9 @@ export class FakeStream implements ChannelHistory {
     const past = this.#of(channel).filter(({ position }) => position > after);
     const left = past.filter(({ position }) => position > this.keptAfter);
     const messages = left.slice(0, this.pageMessages);
-    const whole = after >= this.keptAfter && after <= this.#sequence;
+    const wholeFrom = after <= this.#sequence ? this.keptAfter : Number.POSITIVE_INFINITY;
     const more = messages.length < left.length;
-    return this.#answer({ epoch: this.epoch, messages, whole, more });
+    return this.#answer({ epoch: this.epoch, messages, wholeFrom, more });
   }
 
   async #answer<Answer>(answer: Answer): Promise<Answer> {

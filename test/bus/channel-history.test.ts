@@ -30,6 +30,11 @@ async function setUp(): Promise<void> {
   await reconcile(connection.nc, layout);
 }
 
+/** Whether all that was sent to the channel above this position is kept. */
+async function whole(channel: Channel, after: number): Promise<boolean> {
+  return (await history.read(channel, after)).wholeFrom <= after;
+}
+
 const room = (id: string): Channel => ({ kind: "room", app: "demo", id });
 
 /** Sends texts to the room and gives their positions. */
@@ -66,24 +71,34 @@ test("what was sent to the room since a position comes back in order, and nothin
   await send(room("b"), "elsewhere");
   const [second, third] = await send(room("a"), "two", "three");
   const past = await history.read(room("a"), first!);
-  expect(past).toMatchObject({ whole: true, more: false });
+  expect(past).toMatchObject({ more: false });
   expect(past.messages.map(({ position, data }) => [position, text(data)])).toEqual([
     [second, "two"],
     [third, "three"],
   ]);
   const none = await history.read(room("a"), third!);
-  expect(none).toMatchObject({ messages: [], whole: true, more: false });
+  expect(none).toMatchObject({ messages: [], more: false });
 });
 
 test("more than a page is read page by page", async () => {
   const texts = Array.from({ length: 300 }, (_, i) => `${i}`);
   const positions = await send(room("busy"), ...texts);
   const one = await history.read(room("busy"), positions[0]!);
-  expect(one).toMatchObject({ whole: true, more: true });
+  expect(one).toMatchObject({ more: true });
   const two = await history.read(room("busy"), one.messages.at(-1)!.position);
-  expect(two).toMatchObject({ whole: true, more: false });
+  expect(two).toMatchObject({ more: false });
   const read = [...one.messages, ...two.messages].map(({ position }) => position);
   expect(read).toEqual(positions.slice(1));
+});
+
+test("the leader is asked for one at a time", async () => {
+  const [first, second, third] = await send(room("exact"), "1", "2", "3");
+  const one = await history.read(room("exact"), first!, true);
+  expect(one).toMatchObject({ more: true, messages: [{ position: second }] });
+  const two = await history.read(room("exact"), second!, true);
+  expect(two).toMatchObject({ more: false, messages: [{ position: third }] });
+  const none = await history.read(room("exact"), third!, true);
+  expect(none).toMatchObject({ more: false, messages: [] });
 });
 
 test("a page of large messages ends by their size", async () => {
@@ -100,21 +115,21 @@ test("a page of large messages ends by their size", async () => {
 test("what one room had too much of cannot be made good", async () => {
   const texts = Array.from({ length: CHANNEL_MESSAGES_KEPT + 2 }, (_, i) => `${i}`);
   const positions = await send(room("flood"), ...texts);
-  expect((await history.read(room("flood"), positions[0]!)).whole).toBe(false);
+  expect(await whole(room("flood"), positions[0]!)).toBe(false);
   const gone = await history.read(room("flood"), positions[1]!);
-  expect(gone.whole).toBe(false);
   // What is left follows the oldest that is left.
+  expect(gone).toMatchObject({ wholeFrom: positions[2], more: true });
   expect(gone.messages[0]?.position).toBe(positions[2]);
-  expect((await history.read(room("flood"), positions[2]!)).whole).toBe(true);
+  expect(await whole(room("flood"), positions[2]!)).toBe(true);
 });
 
 test("what is no longer kept cannot be made good", async () => {
   const [first, second, third] = await send(room("old"), "0", "1", "2");
   const manager = await jetstreamManager(connection.nc);
   await manager.streams.purge(ROOM_STREAM, { seq: third! });
-  expect((await history.read(room("old"), first!)).whole).toBe(false);
+  expect(await whole(room("old"), first!)).toBe(false);
   const past = await history.read(room("old"), second!);
-  expect(past).toMatchObject({ whole: true, messages: [{ position: third }] });
+  expect(past).toMatchObject({ messages: [{ position: third }] });
 });
 
 test("what is republished tells its place and that of the message before it", async () => {
@@ -146,5 +161,5 @@ test("a room stream that was made anew has a later epoch, and higher positions",
   const after = await history.state();
   expect(after.epoch).toBeGreaterThan(before.epoch);
   expect(after.last).toBeGreaterThan(before.last);
-  expect((await history.read(room("a"), before.last)).whole).toBe(false);
+  expect(await whole(room("a"), before.last)).toBe(false);
 });

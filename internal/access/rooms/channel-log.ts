@@ -7,15 +7,18 @@ import type { Entry } from "./entry.ts";
 import { Ring, rangeOf } from "./ring.ts";
 
 /** What to ask the stream next. */
-export type Question = { kind: "newest" } | { kind: "read"; after: number };
+export type Question =
+  | { kind: "newest" }
+  /** `exact`: by the leader of the stream, as the copies lag behind. */
+  | { kind: "read"; after: number; exact: boolean };
 
 /** What the stream keeps of a channel above `after`, oldest first, as far as it was read. */
 export interface Reading {
   after: number;
   epoch: number;
   entries: readonly Entry[];
-  /** Nothing above `after` has gone out of the stream. */
-  whole: boolean;
+  /** Nothing above this has gone out of the stream. */
+  wholeFrom: number;
   /** The stream has more above these. */
   more: boolean;
 }
@@ -23,8 +26,8 @@ export interface Reading {
 /** What became of what a member has not been given. */
 export type Judgement =
   | { kind: "page"; page: Page }
-  /** It cannot be had any more, but for those who have been given what is up to the page. */
-  | { kind: "gone"; page: Page | undefined }
+  /** For those below this place it cannot be had any more; the others may ask again. */
+  | { kind: "gone"; below: number }
   /** The copy that answered lags behind, or the stream is another: ask again. */
   | { kind: "again" };
 
@@ -46,8 +49,8 @@ export interface Since {
   epoch: number;
 }
 
-/** Reads without progress after which something that should be there counts as gone. */
-const MOST_TRIES = 20;
+/** Reads without progress, after which the leader is asked: what it does not have is gone. */
+export const MOST_TRIES = 4;
 /** What is ahead of a gap is kept up to this size; the rest is read again. */
 const MAX_AHEAD_BYTES = 1_048_576;
 
@@ -86,7 +89,7 @@ export class ChannelLog {
   get question(): Question | undefined {
     if (this.#unsure) return { kind: "newest" };
     if (this.#ahead.length === 0 && this.#target <= this.head) return undefined;
-    return { kind: "read", after: this.head };
+    return { kind: "read", after: this.head, exact: this.#tries >= MOST_TRIES };
   }
 
   /** The link was away, or a position was heard of that is not known here. */
@@ -137,18 +140,18 @@ export class ChannelLog {
    * What followed the head was read. @returns false when the answer brought nothing new, so that asking
    * again can wait a moment.
    */
-  read({ after, epoch, entries, whole }: Reading): boolean {
+  read({ after, epoch, entries, wholeFrom }: Reading, exact: boolean): boolean {
     if (after !== this.head) return true;
     if (epoch !== this.#epoch) {
       this.doubt();
       return true;
     }
-    if (!whole) this.#skipGone(entries[0]);
+    if (after < wholeFrom) this.#skipGone(entries[0]);
     for (const entry of entries) if (entry.position > this.head) this.#ring.push(entry);
     this.#takeAhead();
     const progress = this.head > after;
     this.#tries = progress ? 0 : this.#tries + 1;
-    if (this.#tries >= MOST_TRIES) this.#giveUp();
+    if (exact && !progress) this.#giveUp();
     return progress || this.question === undefined;
   }
 
@@ -161,17 +164,12 @@ export class ChannelLog {
   }
 
   /** Of a reading for members below the ring. */
-  judge({ after, epoch, entries, whole, more }: Reading): Judgement {
+  judge({ after, epoch, entries, wholeFrom, more }: Reading): Judgement {
     if (epoch !== this.#epoch) {
       this.doubt();
       return { kind: "again" };
     }
-    const [oldest] = entries;
-    if (!whole) {
-      // The oldest go first: above the oldest that is left, nothing is missing.
-      const left = oldest && new Page(oldest.position, entries.at(-1)?.position ?? 0, entries);
-      return { kind: "gone", page: left };
-    }
+    if (after < wholeFrom) return { kind: "gone", below: wholeFrom };
     const reach = entries.at(-1)?.position ?? after;
     const { below, floor } = this.#ring;
     // Without more, what it does not have up to the ring is not there: unless a copy lags behind.

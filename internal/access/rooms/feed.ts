@@ -7,7 +7,7 @@ import type { ChannelHistory, Link, Messages, Received, Subscription } from "../
 import type { Clock, Timer } from "../../clock/clock.ts";
 import type { WheelEntry } from "../../clock/wheel.ts";
 import { Priority } from "../session/priority.ts";
-import { ChannelLog, type Page, type Reading, type Since } from "./channel-log.ts";
+import { ChannelLog, MOST_TRIES, type Page, type Reading, type Since } from "./channel-log.ts";
 import { Entry } from "./entry.ts";
 import type { Member, RoomSession } from "./member.ts";
 import { afterMessage, afterRound, newPace, type Pace, waitMs } from "./pace.ts";
@@ -26,8 +26,6 @@ const FULL_BYTES = 32_768;
 const STEP_MEMBERS = 16;
 /** Pages of the past that are kept for members who stand in them. */
 const MOST_PAGES = 4;
-/** Answers of a copy that lags behind, before what it does not have counts as gone. */
-const MOST_TRIES = 10;
 /** The first wait before the stream is asked again. It grows with each failure. */
 const RETRY_MS = 50;
 const MOST_RETRY_MS = 1_000;
@@ -343,7 +341,7 @@ export class Feed implements Job, WheelEntry {
     if (this.#asking || this.#closed || !link.connected) return;
     const question = this.#log.question;
     if (question?.kind === "newest") void this.#askNewest();
-    else if (question?.kind === "read") void this.#askRead(question.after);
+    else if (question?.kind === "read") void this.#askRead(question.after, question.exact);
     else {
       const after = this.#earliestWanted();
       if (after !== undefined) void this.#askPage(after);
@@ -366,11 +364,11 @@ export class Feed implements Job, WheelEntry {
     );
   }
 
-  async #askRead(after: number): Promise<void> {
+  async #askRead(after: number, exact: boolean): Promise<void> {
     await this.#question(
-      () => this.#read(after),
+      () => this.#read(after, exact),
       (reading) => {
-        const settled = this.#log.read(reading);
+        const settled = this.#log.read(reading, exact);
         this.#moved();
         return settled;
       },
@@ -378,21 +376,21 @@ export class Feed implements Job, WheelEntry {
   }
 
   async #askPage(after: number): Promise<void> {
+    const exact = this.#agains >= MOST_TRIES;
     await this.#question(
-      () => this.#read(after),
+      () => this.#read(after, exact),
       (reading) => {
         const judgement = this.#log.judge(reading);
         switch (judgement.kind) {
           case "again":
-            // For a second or so a copy may lag; what is missing longer was deleted by hand.
             this.#agains += 1;
-            if (this.#agains < MOST_TRIES) return false;
+            // What the leader does not have was deleted by hand.
+            if (!exact || reading.epoch !== this.epoch) return false;
             this.#agains = 0;
             this.#lost(after + 1);
             return true;
           case "gone":
-            this.#lost(judgement.page?.after ?? Number.POSITIVE_INFINITY);
-            if (judgement.page !== undefined) this.#serveFrom(judgement.page);
+            this.#lost(judgement.below);
             return true;
           case "page":
             this.#agains = 0;
@@ -403,13 +401,14 @@ export class Feed implements Job, WheelEntry {
     );
   }
 
-  async #read(after: number): Promise<Reading> {
-    const { epoch, messages, whole, more } = await this.#services.history.read(this.channel, after);
-    const { failed } = this.#services;
+  async #read(after: number, exact: boolean): Promise<Reading> {
+    const { history, failed } = this.#services;
+    const past = await history.read(this.channel, after, exact);
+    const { epoch, messages, wholeFrom, more } = past;
     const entries = messages.map(({ position, data }) =>
       Entry.of({ position, previous: 0 }, data, failed),
     );
-    return { after, epoch, entries, whole, more };
+    return { after, epoch, entries, wholeFrom, more };
   }
 
   /** `answered` says whether it was worth asking; else the next question waits a moment. */

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { simulate } from "./run.ts";
 
-const SEEDS = 600;
-const SEEDS_PER_TEST = 150;
+const SEEDS = 300;
+const SEEDS_PER_TEST = 50;
 
 /** Set to run just this one. */
 const ONLY = process.env.HOLDFAST_SIM_SEED;

@@ -157,13 +157,14 @@ export class SimHistory implements ChannelHistory {
     }));
   }
 
-  async read(channel: Channel, after: number): Promise<ChannelPast> {
+  async read(channel: Channel, after: number, exact = false): Promise<ChannelPast> {
     const stream = this.#stream;
     const subject = channelLiveSubject(channel);
     const batch = await this.#answer(() => {
-      const seen = stream.last - Math.floor(stream.world.between(0, this.faults.lag));
+      const lag = exact ? 0 : Math.floor(stream.world.between(0, this.faults.lag));
+      const seen = stream.last - lag;
       const all = stream.keptUpTo(subject, seen).filter(({ position }) => position > after);
-      const messages = all.slice(0, stream.keep.page);
+      const messages = all.slice(0, exact ? 1 : stream.keep.page);
       return {
         messages: messages.map(({ position, frame }) => ({ position, data: frame })),
         more: messages.length < all.length,
@@ -171,9 +172,11 @@ export class SimHistory implements ChannelHistory {
       };
     });
     return this.#answer(() => {
-      const kept = batch.waiting < stream.keep.perChannel;
-      const whole = after + 1 >= stream.first && after <= stream.last && kept;
-      return { epoch: stream.epoch, messages: batch.messages, more: batch.more, whole };
+      const { messages, more } = batch;
+      const full = batch.waiting >= stream.keep.perChannel;
+      const kept = full ? (messages[0]?.position ?? stream.last) : stream.first - 1;
+      const wholeFrom = after <= stream.last ? kept : Number.POSITIVE_INFINITY;
+      return { epoch: stream.epoch, messages, more, wholeFrom };
     });
   }
 

@@ -5,12 +5,14 @@
  *     npm run chaos -- must-arrive --seconds 60 --seed 1
  *     npm run chaos -- state
  *     npm run chaos -- routes
+ *     npm run chaos -- rooms --sdk --mixed
  */
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { runMustArrive } from "./run-must-arrive.ts";
+import { type RoomsRunOptions, runRooms } from "./rooms/run-rooms.ts";
 import { type RunOptions, runRoutes } from "./run-routes.ts";
 import { runState } from "./run-state.ts";
 import { type Stage, setStage } from "./stage.ts";
@@ -72,7 +74,30 @@ for (const [name, { help, run, sabotage }] of Object.entries(RUNS)) {
     .action((flags: Flags) => play(name, flags, run));
   if (sabotage) command.option(...sabotage);
 }
+program
+  .command("rooms")
+  .description("every member of a room gets every message, once and in order")
+  .addOption(numberOption("--seconds <count>", "how long messages are sent", 60))
+  .addOption(numberOption("--seed <number>", "chooses what is struck when", 1))
+  .addOption(numberOption("--members <count>", "how many members", 2_000))
+  .addOption(numberOption("--rate <count>", "messages a second", 20))
+  .option("--sdk", "the members are clients of the SDK", false)
+  .option("--mixed", "messages to the room's zone and to everybody, too", false)
+  .option("--calm", "nobody is cut off, and nothing is struck", false)
+  .option("--break-refill", "access nodes do not fetch what they have not heard", false)
+  .action(playRooms);
 await program.parseAsync();
+
+async function playRooms(flags: Omit<RoomsRunOptions, "report">): Promise<void> {
+  const startedAt = performance.now();
+  const report = (line: string) => {
+    console.log(`[${((performance.now() - startedAt) / 1_000).toFixed(1)}] ${line}`);
+  };
+  const problems = await runRooms({ ...flags, report });
+  for (const problem of problems.slice(0, 20)) report(problem);
+  report(problems.length === 0 ? "passed" : `failed: ${problems.length} problems`);
+  process.exitCode = problems.length === 0 ? 0 : 1;
+}
 
 async function play(name: string, flags: Flags, run: Run): Promise<void> {
   const { seed, seconds, clients, breakAcks } = flags;

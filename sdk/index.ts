@@ -31,8 +31,8 @@ export { HoldfastSdkError, type SdkErrorCode, type UplinkFailure } from "./error
 export { indexedDbDeliveries } from "./indexed-db.ts";
 export { jsonEncoding } from "./json-encoding.ts";
 export type { Message, Payload } from "./message.ts";
-export { localStoragePositions, type PositionStore } from "./positions.ts";
 export type { ConnectOptions, OpenAdmissionOptions, OwnAdmissionOptions } from "./options.ts";
+export { localStoragePositions, type PositionStore } from "./positions.ts";
 export type { Outgoing, UplinkOptions } from "./requests.ts";
 export type { Gap, Room, RoomEvents } from "./room.ts";
 export type { Status } from "./status.ts";

@@ -88,7 +88,8 @@ export class Rooms {
 
   /** Also for rooms that a business server put this device into. */
   joined({ room, position, recovered, epoch }: Joined): Gap | undefined {
-    if (this.#leaving.some(({ name }) => name === room) && !this.#wanted.has(room)) return undefined;
+    if (this.#leaving.some(({ name }) => name === room) && !this.#wanted.has(room))
+      return undefined;
     const member = this.#wanted.get(room) ?? this.#want(room);
     const before = member.position;
     member.epoch = epoch;

@@ -150,6 +150,9 @@ export class FakeAppender implements Appender {
   }
 }
 
+/** More than any test wants; a bench would fill the memory. */
+const MOST_KEPT = 10_000;
+
 /** The room stream in memory: numbers messages, keeps them, and publishes them to those who listen. */
 export class FakeStream implements ChannelHistory {
   readonly #messages: MemoryMessages;
@@ -188,6 +191,7 @@ export class FakeStream implements ChannelHistory {
     const subject = channelLiveSubject(channel);
     const previous = this.#of(channel).at(-1)?.position ?? 0;
     this.#kept.push({ subject, past: { position: this.#sequence, data } });
+    if (this.#kept.length > MOST_KEPT) this.#kept = this.#kept.slice(-MOST_KEPT / 2);
     const headers = {
       "Nats-Sequence": String(this.#sequence),
       "Nats-Last-Sequence": String(previous),

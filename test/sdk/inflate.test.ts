@@ -4,8 +4,13 @@ import { expect, test } from "vitest";
 import { inflate } from "../../sdk/inflate.ts";
 
 test("gives what was compressed, at every level", () => {
-  const texts = fc.array(fc.constantFrom("hello", "a", "lorem ipsum", "\u{1f600}"), { maxLength: 3_000 });
-  const data = fc.oneof(fc.uint8Array({ maxLength: 5_000 }), texts.map((t) => Buffer.from(t.join(" "))));
+  const texts = fc.array(fc.constantFrom("hello", "a", "lorem ipsum", "\u{1f600}"), {
+    maxLength: 3_000,
+  });
+  const data = fc.oneof(
+    fc.uint8Array({ maxLength: 5_000 }),
+    texts.map((t) => Buffer.from(t.join(" "))),
+  );
   fc.assert(
     fc.property(data, fc.integer({ min: 0, max: 9 }), (bytes, level) => {
       const packed = deflateSync(bytes, { level });

@@ -278,7 +278,8 @@ export class Feed implements Job, WheelEntry {
     const goal = page === undefined ? this.#goal : Math.min(page.upTo, this.#goal);
     const entries = (page ?? this.#log.ring).range(position, goal, this.#services.parcelBytes);
     if (entries === undefined) return undefined;
-    const parcel = new Parcel(position, upTo(entries, goal), wanted(entries, this.rules));
+    const end = upTo(entries, goal);
+    const parcel = new Parcel(position, end, wanted(entries, this.rules), this.members.size);
     this.#parcels.set(position, parcel);
     return parcel;
   }

@@ -145,8 +145,13 @@ export class Session implements LoggedConnection, RoomSession, TransportHandlers
   }
 
   give(parcel: Parcel): void {
-    for (const frame of parcel.frames(this.batching)) this.#write(frame);
-    this.transport.flush();
+    const { metrics } = this.services;
+    const frames = parcel.frames(this.batching);
+    for (const frame of frames) {
+      metrics.framesOut += 1;
+      metrics.bytesOut += this.transport.sizeOf(frame);
+    }
+    this.transport.sendNow(frames);
   }
 
   roomsChanged(): void {

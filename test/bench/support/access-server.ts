@@ -1,6 +1,8 @@
 /** An access node with everything around it faked, for the parent to load and measure. */
 import { newAccessMetrics } from "../../../internal/access/metrics.ts";
 import { createAccessNode } from "../../../internal/access/service.ts";
+import { encodeJson, type RoomSettings } from "../../../streams/records.ts";
+import { roomKey } from "../../../streams/subjects.ts";
 import { FakeAppender, FakeLink, FakeLog, FakeStream, fakeVerifier } from "../../access/fakes.ts";
 import { quietLogger } from "../../support/logger.ts";
 import { MemoryBucket } from "../../support/memory-bucket.ts";
@@ -14,13 +16,16 @@ export type AccessServer = {
   cpu: { ask: null; answer: { micros: number } };
   /** Sent to clients since the start. */
   bytesOut: { ask: null; answer: { bytes: number } };
-  /** One message to the room "bench". */
-  publish: { ask: { text: string }; answer: null };
+  /** One message to a room, without a name "bench", which gathers nothing. */
+  publish: { ask: { text: string; room?: string }; answer: null };
 };
 
 const metrics = newAccessMetrics();
 const messages = new MemoryMessages();
 const stream = new FakeStream(messages);
+const roomSettings = new MemoryBucket();
+const never: RoomSettings = { zone: "", aggregation: "never" };
+roomSettings.put(roomKey("shop", "bench"), encodeJson(never), 0, () => {});
 const anywhere = { host: "127.0.0.1", port: 0, url: undefined };
 const node = await createAccessNode({
   config: {
@@ -40,7 +45,7 @@ const node = await createAccessNode({
     appender: new FakeAppender(),
     history: stream,
     link: new FakeLink(),
-    roomSettings: new MemoryBucket(),
+    roomSettings,
     businesses: new MemoryBucket(),
     verifier: fakeVerifier,
     openLog: (events) => {
@@ -64,8 +69,8 @@ answerParent<AccessServer>({
   },
   cpu: () => ({ micros: cpuMicros() }),
   bytesOut: () => ({ bytes: metrics.bytesOut }),
-  publish({ text }) {
-    stream.publish({ kind: "room", app: "shop", id: "bench" }, text);
+  publish({ text, room = "bench" }) {
+    stream.publish({ kind: "room", app: "shop", id: room }, text);
     return null;
   },
 });

@@ -87,7 +87,8 @@ export function check(reports: readonly MemberReport[], sent: Record<string, num
       wanted += must.size;
       received += once.size;
       const who = `${member} in ${channel}`;
-      if (lost.length > 0) problems.push(`${who}: lost ${lost.length}, such as ${lost.slice(0, 3)}`);
+      if (lost.length > 0)
+        problems.push(`${who}: lost ${lost.length}, such as ${lost.slice(0, 3)}`);
       if (got.length > once.size) problems.push(`${who}: ${got.length - once.size} came twice`);
       if (disorder > 0) problems.push(`${who}: ${disorder} out of order`);
       if (gaps > 0) problems.push(`${who}: was told ${gaps} times that messages are lost`);

@@ -1,7 +1,8 @@
 /** A member of a room that speaks the protocol and nothing more, and keeps a position for each channel. */
+
+import { brotliDecompressSync } from "node:zlib";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
-import { brotliDecompressSync } from "node:zlib";
 import { WebSocket } from "ws";
 import {
   type Batch,

@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Child } from "../../bench/support/child.ts";
-import { call, admit } from "../../support/gateway.ts";
 import { startDeployment } from "../../support/deployment.ts";
 import { eventually } from "../../support/eventually.ts";
+import { admit, call } from "../../support/gateway.ts";
 import { testNats } from "../../support/nats.ts";
 import { seededRandom } from "../../support/seeded-random.ts";
 import { check, textOf } from "./account.ts";
@@ -139,17 +139,23 @@ class Sender {
   }
 
   get counts(): Record<string, number> {
-    return Object.fromEntries(Object.entries(this.sent).map(([name, { length }]) => [name, length]));
+    return Object.fromEntries(
+      Object.entries(this.sent).map(([name, { length }]) => [name, length]),
+    );
   }
 
   async run(forMs: number): Promise<void> {
     const startedAt = performance.now();
     const pending = new Set<Promise<void>>();
     for (let n = 0; performance.now() - startedAt < forMs; n += 1) {
-      const channel = this.#options.mixed ? (["room", "room", "zone", "all"][n % 4] ?? "room") : "room";
+      const channel = this.#options.mixed
+        ? (["room", "room", "zone", "all"][n % 4] ?? "room")
+        : "room";
       const sending = this.#send(channel).finally(() => pending.delete(sending));
       pending.add(sending);
-      await sleep(Math.max(0, startedAt + ((n + 1) * 1_000) / this.#options.rate - performance.now()));
+      await sleep(
+        Math.max(0, startedAt + ((n + 1) * 1_000) / this.#options.rate - performance.now()),
+      );
     }
     await Promise.all(pending);
   }
@@ -177,7 +183,8 @@ class Sender {
         `holdfast.push.v1.PushService/${method}`,
         { app: "demo", ...target, message },
       );
-      if (answer.results?.every(({ status }) => status === "SENT")) this.sent[channel]?.push(number);
+      if (answer.results?.every(({ status }) => status === "SENT"))
+        this.sent[channel]?.push(number);
       else this.failed += 1;
     } catch {
       this.failed += 1;

@@ -205,9 +205,9 @@ export class ChannelLog {
 
   #keepAhead(entry: Entry): void {
     this.#ahead.push(entry);
-    this.#aheadBytes += entry.bytes;
+    this.#aheadBytes += entry.memory;
     while (this.#aheadBytes > MAX_AHEAD_BYTES && this.#ahead.length > 1) {
-      this.#aheadBytes -= this.#ahead.shift()?.bytes ?? 0;
+      this.#aheadBytes -= this.#ahead.shift()?.memory ?? 0;
     }
   }
 
@@ -218,7 +218,7 @@ export class ChannelLog {
       const fit = this.#ring.fit(entry);
       if (fit === "gap") break;
       if (fit === "next") this.#ring.push(entry);
-      this.#aheadBytes -= entry.bytes;
+      this.#aheadBytes -= entry.memory;
       taken += 1;
     }
     if (taken > 0) this.#ahead.splice(0, taken);
@@ -236,10 +236,6 @@ export class Page {
     this.after = after;
     this.upTo = upTo;
     this.#entries = entries;
-  }
-
-  get bytes(): number {
-    return this.#entries.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   covers(position: number): boolean {

@@ -12,8 +12,9 @@ export interface Place {
   previous: number;
 }
 
-/** What an entry takes in memory besides its message. */
-const OVERHEAD_BYTES = 200;
+/** What an entry takes in memory besides its message, and how often it has that: as it is, and framed. */
+const OVERHEAD_BYTES = 300;
+const COPIES = 3;
 
 /** One message of a channel: its place, and its bytes in every form that is wanted. */
 export class Entry {
@@ -47,8 +48,14 @@ export class Entry {
     }
   }
 
+  /** What a client is sent. */
   get bytes(): number {
-    return (this.message?.byteLength ?? 0) + OVERHEAD_BYTES;
+    return this.message?.byteLength ?? 0;
+  }
+
+  /** What it takes in memory. */
+  get memory(): number {
+    return this.bytes * COPIES + OVERHEAD_BYTES;
   }
 
   /** A value of its metadata; undefined when it has none of this name. */

@@ -11,7 +11,7 @@ export class Ring {
   #entries: Entry[] = [];
   /** Index of the oldest that is still here. */
   #first = 0;
-  #bytes = 0;
+  #memory = 0;
   #floor: number;
   #head: number;
   #below: number;
@@ -36,8 +36,9 @@ export class Ring {
     return this.#below;
   }
 
-  get bytes(): number {
-    return this.#bytes;
+  /** Bytes that it takes. */
+  get memory(): number {
+    return this.#memory;
   }
 
   get length(): number {
@@ -63,17 +64,17 @@ export class Ring {
   /** For an entry of place `next`. */
   push(entry: Entry): void {
     this.#entries.push(entry);
-    this.#bytes += entry.bytes;
+    this.#memory += entry.memory;
     this.#head = entry.position;
   }
 
   /** Drops the oldest until no more than this many bytes are left; the newest always stays. */
   trim(maxBytes: number): void {
-    while (this.#bytes > maxBytes && this.length > 1) {
+    while (this.#memory > maxBytes && this.length > 1) {
       const oldest = this.#entries[this.#first];
       if (oldest === undefined) break;
       this.#first += 1;
-      this.#bytes -= oldest.bytes;
+      this.#memory -= oldest.memory;
       this.#floor = oldest.position;
       this.#below = oldest.position;
     }

@@ -15,6 +15,10 @@ export class Standings {
 
   /** @returns what is lost, if something may be. */
   stands({ zone, position, epoch, recovered }: Standing): Gap | undefined {
+    if (position === 0n) {
+      this.places.delete(zone);
+      return undefined;
+    }
     const before = this.places.get(zone);
     this.places.set(zone, { position: recovered && before ? before.position : position, epoch });
     if (recovered || before === undefined) return undefined;

@@ -558,6 +558,19 @@ describe("a client that offers encodings", () => {
     expect(missed.toSorted()).toEqual(["hear me", "hello", "snow"]);
   });
 
+  test("is told when it hears a zone no more, and stands there anew when it comes back", async () => {
+    await putInZone("a", "north");
+    const client = await modern("d1", ["identity"]);
+    await client.next("standing");
+    client.send({ join: { room: "a" } });
+    expect(await client.next("standing")).toMatchObject({ zone: "north", recovered: false });
+    client.send({ leave: { room: "a" } });
+    expect(await client.next("standing")).toMatchObject({ zone: "north", position: 0n });
+    at.stream.publish(zone("north"), "snow");
+    client.send({ join: { room: "a" } });
+    expect(await client.next("standing")).toMatchObject({ zone: "north", recovered: false });
+  });
+
   test("gets many messages in few frames, compressed once for all that read it so", async () => {
     const plain = await modern("plain", ["identity"]);
     const clients = [plain];

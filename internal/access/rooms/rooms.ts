@@ -265,7 +265,11 @@ export class Rooms {
     const member = memberOf(session, this.#feeds.find({ kind: "zone", app: session.app, id }));
     if (member === undefined) return;
     member.holds -= 1;
-    if (member.holds === 0) this.#drop(member);
+    if (member.holds > 0) return;
+    this.#drop(member);
+    if (session.batching === undefined) return;
+    const value = create(StandingSchema, { zone: id });
+    session.send(SharedFrame.of({ case: "standing", value }));
   }
 
   #setRules(room: Feed, rules: RoomRules): void {

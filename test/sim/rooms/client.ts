@@ -112,6 +112,10 @@ export class SimRoomClient {
       }
       case "standing": {
         const { zone, position, epoch, recovered } = body.value;
+        if (zone !== "" && position === 0n) {
+          this.standings.delete(`zone/${zone}`);
+          return;
+        }
         if (zone !== "" && !this.#hearsZone()) return;
         const key = zone === "" ? "all" : `zone/${zone}`;
         this.#stands(key, Number(position), Number(epoch), recovered);

@@ -874,6 +874,8 @@ export type Standing = Message$1<"holdfast.wire.v1.Standing"> & {
   zone: string;
 
   /**
+   * 0 when it hears the zone no more.
+   *
    * @generated from field: uint64 position = 2;
    */
   position: bigint;

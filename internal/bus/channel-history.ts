@@ -14,6 +14,7 @@ import { isNothingFound, natsError } from "./nats-errors.ts";
 /** What one read asks for at most. */
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 524_288;
+const BATCH_TIMEOUT_MS = 5_000;
 
 interface Page {
   messages: Past[];
@@ -91,22 +92,34 @@ export class NatsChannelHistory implements ChannelHistory {
     return this.#jsm.streams.getMessage(ROOM_STREAM, query);
   }
 
+  /**
+   * By callback, and with a time of its own: what the library gives as an iterator keeps its subscription
+   * for ever, and never ends when the link breaks between two messages.
+   */
   async #batch(subject: string, after: number): Promise<Page> {
     const messages: Past[] = [];
     let waiting = 0;
+    const { promise: over, resolve, reject } = Promise.withResolvers<void>();
+    const batch = await this.#jsm.direct.getBatch(ROOM_STREAM, {
+      seq: after + 1,
+      next_by_subj: subject,
+      batch: PAGE_MESSAGES,
+      max_bytes: PAGE_BYTES,
+      callback: (done, { seq, data, pending }) => {
+        if (done === null) {
+          messages.push({ position: seq, data });
+          waiting = pending;
+        } else if (done.err === undefined) resolve();
+        else reject(done.err);
+      },
+    });
+    const late = setTimeout(() => batch.stop(new Error("timeout")), BATCH_TIMEOUT_MS);
     try {
-      const batch = await this.#jsm.direct.getBatch(ROOM_STREAM, {
-        seq: after + 1,
-        next_by_subj: subject,
-        batch: PAGE_MESSAGES,
-        max_bytes: PAGE_BYTES,
-      });
-      for await (const { seq, data, pending } of batch) {
-        messages.push({ position: seq, data });
-        waiting = pending;
-      }
+      await over;
     } catch (reason) {
       if (!isNothingFound(reason)) throw reason;
+    } finally {
+      clearTimeout(late);
     }
     return { messages, waiting };
   }

@@ -42,6 +42,21 @@ export function stamped(message: Uint8Array, position: number): Uint8Array {
   return bytes;
 }
 
+const ADDRESS_TAGS = {
+  room: tagByte(MessageSchema.field.room.number, WireType.LengthDelimited),
+  zone: tagByte(MessageSchema.field.zone.number, WireType.LengthDelimited),
+};
+
+/** A copy of the encoded Message, which names neither, that says its room or zone. */
+export function addressed(message: Uint8Array, kind: "room" | "zone", id: string): Uint8Array {
+  const length = Buffer.byteLength(id);
+  const bytes = Buffer.allocUnsafe(message.byteLength + 1 + varintLength(length) + length);
+  bytes.set(message, 0);
+  bytes[message.byteLength] = ADDRESS_TAGS[kind];
+  bytes.write(id, writeVarint(bytes, message.byteLength + 1, length), "utf8");
+  return bytes;
+}
+
 /** An encoded ServerFrame that pushes the encoded Message. */
 export function pushOfMessage(message: Uint8Array): Uint8Array {
   const { byteLength: length } = message;

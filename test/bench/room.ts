@@ -42,6 +42,8 @@ const GATHERED_RATE = 200;
 const SECONDS = 5;
 const MEMBERS_OF_A_ROOM = 3;
 const ROOMS_OF_A_CALL = 500;
+/** Of access nodes and of clients: one may not have so many files open. */
+const PROCESSES = 2;
 const members = Number(process.argv[2] ?? 10_000);
 const rooms = Number(process.argv[3] ?? 10_000);
 
@@ -131,10 +133,8 @@ async function gathered(): Promise<void> {
 
 async function manyRooms(): Promise<void> {
   await using nats = await testNats();
-  await using deployment = await startForBench(nats);
-  const [worker] = deployment.access;
-  if (worker === undefined) throw new Error("no access node");
-  const port = Number(new URL(worker.wsUrl).port);
+  await using deployment = await startForBench(nats, PROCESSES);
+  const ports = deployment.access.map(({ wsUrl }) => Number(new URL(wsUrl).port));
   const events = { waiting: console.error, fault: console.error };
   await using connection = await connect({ urls: [nats.url], name: "bench", events });
   const issuer = await TokenIssuer.open(new NatsBucket(connection, "hf_key"));
@@ -145,10 +145,20 @@ async function manyRooms(): Promise<void> {
       room: `room-${i % rooms}`,
     })),
   );
-  await using clients = new Child<RoomClients>("./room-clients.ts");
-  await clients.ask("open", { port, members: all });
+  await using started = new AsyncDisposableStack();
+  const clients = ports.map(() => started.use(new Child<RoomClients>("./room-clients.ts")));
+  await Promise.all(
+    clients.map((one, index) => {
+      const own = all.filter((_, i) => i % PROCESSES === index);
+      return one.ask("open", { port: ports[index] ?? 0, members: own });
+    }),
+  );
+  const heard = async () => {
+    const lists = await Promise.all(clients.map((one) => one.ask("latencies", null)));
+    return lists.flat().sort((a, b) => a - b);
+  };
   await delay(2_000);
-  await clients.ask("latencies", null);
+  await heard();
   const names = Array.from({ length: rooms }, (_, i) => `room-${i}`);
   const push = async (targets: string[]) => {
     const message = { business: "bench", text: `${TIME_MARK}${Date.now()} ${"x".repeat(80)}` };
@@ -171,7 +181,7 @@ async function manyRooms(): Promise<void> {
   }
   const sent = (await Promise.all(pending)).reduce((sum, count) => sum + count, 0);
   await delay(2_000);
-  const latencies = await clients.ask("latencies", null);
+  const latencies = await heard();
   const at = (share: number) => latencies[Math.floor((latencies.length - 1) * share)] ?? Number.NaN;
   report(
     `${rooms} rooms of ${MEMBERS_OF_A_ROOM}, a message in each every second, call to client`,

@@ -1,4 +1,9 @@
-import type { Error as ErrorFrame, ServerFrame } from "../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import type {
+  Error as ErrorFrame,
+  ServerFrame,
+  Skipped,
+} from "../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { type Decompressors, encodingsOf, platformDecompressors } from "./batches.ts";
 import { type Business, BusinessChannel } from "./business.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionState, Session } from "./connection-state.ts";
@@ -9,10 +14,12 @@ import { HoldfastSdkError } from "./error.ts";
 import type { FrameBody } from "./link-set.ts";
 import { type Message, messageOf, messagesOfBatch } from "./message.ts";
 import type { ResolvedOptions } from "./options.ts";
+import { SavedPlaces } from "./positions.ts";
 import { Requests } from "./requests.ts";
-import type { Room } from "./room.ts";
+import type { Gap, Room } from "./room.ts";
 import { Rooms } from "./rooms.ts";
 import { SavedPosition } from "./saved-position.ts";
+import { Standings } from "./standings.ts";
 import { type Status, statusChanged, statusOf } from "./status.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -23,6 +30,11 @@ export interface ClientEvents {
   status: Status;
   /** Every message, of whichever business. */
   message: Message;
+  /**
+   * Messages of a room, a zone, or, without either, broadcasts, that this client missed and that cannot be
+   * had any more, or that were left out because it was too slow.
+   */
+  gap: Gap & { room: string | undefined; zone: string | undefined };
   /** A ping was answered: how long that took, and how long until the next one. */
   heartbeat: { rttMs: number; intervalMs: number };
   /** A handler failed, or the gateway refused something that no call waits for. */
@@ -38,6 +50,9 @@ export class HoldfastClient {
   readonly #connection: Connection;
   readonly #requests: Requests;
   readonly #rooms: Rooms;
+  readonly #standings = new Standings();
+  readonly #saved: SavedPlaces | undefined;
+  #decompressors: Decompressors = {};
   readonly #deliveries: Deliveries;
   readonly #options: ResolvedOptions;
   readonly #surroundings: Surroundings;
@@ -74,6 +89,15 @@ export class HoldfastClient {
     this.#deliveries = new Deliveries(0n, (sequence) =>
       position === undefined ? acknowledge(sequence) : position.save(sequence),
     );
+    const { positions } = options;
+    this.#saved =
+      positions &&
+      new SavedPlaces({
+        store: positions,
+        places: () => ({ rooms: this.#rooms.places, standings: this.#standings.places }),
+        after: (ms, fire) => surroundings.after(ms, fire),
+        failed: (error) => this.#emit("error", error),
+      });
     // Later, so that handlers registered right after `connect` hear of everything.
     queueMicrotask(() => void this.#start(position));
   }
@@ -123,15 +147,25 @@ export class HoldfastClient {
 
   async #start(position: SavedPosition | undefined): Promise<void> {
     if (position !== undefined) this.#deliveries.restore(await position.load());
+    if (this.#options.compression) this.#decompressors = await platformDecompressors();
+    if (this.#saved !== undefined) {
+      const { rooms, standings } = await this.#saved.load();
+      this.#rooms.restore(rooms);
+      for (const [zone, place] of standings) this.#standings.places.set(zone, place);
+    }
     this.#connection.start();
   }
 
   #login(token: string): ClientBody {
     const connectionId = this.#lastConnectionId;
-    const resume =
-      connectionId === "" ? {} : { resume: { connectionId, rooms: this.#rooms.resume() } };
+    const rooms = connectionId === "" ? [] : this.#rooms.resume();
+    const standings = this.#standings.resume();
+    // Without a connection before this one there may still be an earlier run of the application.
+    const resumes = connectionId !== "" || standings.length > 0;
+    const resume = resumes ? { resume: { connectionId, rooms, standings } } : {};
     const { client } = this.#options;
     const { handledUpTo: lastDeliverySequence } = this.#deliveries;
+    const encodings = encodingsOf(this.#decompressors);
     // Those that were asked for by now. Their servers hear that this device is online.
     const businesses = [...this.#businesses.keys()].slice(0, MOST_BUSINESSES);
     // The time, so that it goes on growing when the application is started again.
@@ -139,13 +173,22 @@ export class HoldfastClient {
     const loginNumber = BigInt(this.#loginNumber);
     return {
       case: "login",
-      value: { token, client, lastDeliverySequence, businesses, loginNumber, ...resume },
+      value: {
+        token,
+        client,
+        lastDeliverySequence,
+        businesses,
+        loginNumber,
+        encodings,
+        ...resume,
+      },
     };
   }
 
   #stateChanged(before: ConnectionState, state: ConnectionState): void {
     if (state.name === "online") this.#lastConnectionId = state.session.connectionId;
     if (state.name === "closed") {
+      this.#saved?.flush();
       this.#requests.close(state.cause);
       this.#rooms.close(state.cause);
     }
@@ -163,7 +206,9 @@ export class HoldfastClient {
         if (body.value.message !== undefined) this.#message(messageOf(body.value.message));
         return;
       case "batch":
-        for (const message of messagesOfBatch(body.value)) this.#message(messageOf(message));
+        for (const message of messagesOfBatch(body.value, this.#decompressors)) {
+          this.#message(messageOf(message));
+        }
         return;
       case "uplinkAck":
         this.#requests.acknowledged(body.value);
@@ -172,7 +217,15 @@ export class HoldfastClient {
         this.#requests.replied(body.value);
         return;
       case "joined":
-        this.#rooms.joined(body.value);
+        this.#gap(this.#rooms.joined(body.value), body.value.room, "");
+        this.#saved?.changed();
+        return;
+      case "standing":
+        this.#gap(this.#standings.stands(body.value), "", body.value.zone);
+        this.#saved?.changed();
+        return;
+      case "skipped":
+        this.#skipped(body.value);
         return;
       case "left":
         this.#rooms.left(body.value);
@@ -183,7 +236,25 @@ export class HoldfastClient {
     }
   }
 
+  #skipped({ room, zone, after, upTo, count }: Skipped): void {
+    const gap = { after, upTo, count };
+    this.#gap(room === "" ? gap : this.#rooms.gap(room, gap), room, zone);
+  }
+
+  #gap(gap: Gap | undefined, room: string, zone: string): void {
+    if (gap === undefined) return;
+    this.#emit("gap", { ...gap, room: room || undefined, zone: zone || undefined });
+  }
+
+  /** Whether it has not come before, by this link or another. */
+  #isNew(message: Message): boolean {
+    if (message.position === 0n) return true;
+    this.#saved?.changed();
+    return message.room === undefined ? this.#standings.take(message) : this.#rooms.take(message);
+  }
+
   #message(message: Message): void {
+    if (!this.#isNew(message)) return;
     const { deliverySequence } = message;
     const handle = () => this.#hand(message);
     this.#watch(

@@ -6,6 +6,7 @@ import {
   MessageSchema,
   type Message as WireMessage,
 } from "../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import type { Decompressors } from "./batches.ts";
 import { HoldfastSdkError } from "./error.ts";
 
 /** A message from a business server. */
@@ -14,9 +15,11 @@ export interface Message extends Payload {
   readonly business: string;
   /** Set for messages to a room. */
   readonly room: string | undefined;
+  /** Set for messages to a zone. */
+  readonly zone: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
   readonly priority: "normal" | "high" | "low";
-  /** Its place in its room; 0n for messages to this device alone. */
+  /** Its place in its room or zone, or among the broadcasts; 0n for messages to this device alone. */
   readonly position: bigint;
   /** Its place among the must-arrive messages of this device; 0n for the others. */
   readonly deliverySequence: bigint;
@@ -40,6 +43,7 @@ export function messageOf(wire: WireMessage): Message {
     id: wire.messageId,
     business: wire.business,
     room: wire.room === "" ? undefined : wire.room,
+    zone: wire.zone === "" ? undefined : wire.zone,
     ...payloadOf(wire.payload),
     metadata: wire.metadata,
     priority: PRIORITIES[wire.priority] ?? "normal",
@@ -57,11 +61,13 @@ export function payloadOf(payload: WireMessage["payload"]): Payload {
 }
 
 /** The messages of a batch: each after its length, as a varint. Throws when they cannot be read. */
-export function messagesOfBatch(batch: Batch): WireMessage[] {
-  if (batch.encoding !== "") {
-    throw new HoldfastSdkError("lost", `cannot read a batch of encoding "${batch.encoding}"`);
+export function messagesOfBatch(batch: Batch, decompressors: Decompressors): WireMessage[] {
+  const { encoding } = batch;
+  const decompress = encoding === "" ? (data: Uint8Array) => data : decompressors[encoding];
+  if (decompress === undefined) {
+    throw new HoldfastSdkError("lost", `cannot read a batch of encoding "${encoding}"`);
   }
-  const reader = new BinaryReader(batch.data);
+  const reader = new BinaryReader(decompress(batch.data));
   const messages: WireMessage[] = [];
   while (reader.pos < reader.len) messages.push(fromBinary(MessageSchema, reader.bytes()));
   return messages;

@@ -4,6 +4,7 @@ import type { DeliveryStore } from "./delivery-store.ts";
 import { type Encoding, protoEncoding } from "./encoding.ts";
 import { HoldfastSdkError } from "./error.ts";
 import { checkId } from "./id.ts";
+import type { PositionStore } from "./positions.ts";
 import type { Transport } from "./transport.ts";
 import { webSocket } from "./websocket.ts";
 
@@ -19,6 +20,16 @@ interface CommonOptions {
    * handled but not acknowledged comes once more after a restart.
    */
   deliveries?: DeliveryStore;
+  /**
+   * Remembers over restarts where this client stood in its rooms, so that what was sent meanwhile is
+   * replayed where it is still kept. Without, a restarted application gets what comes from then on.
+   */
+  positions?: PositionStore;
+  /**
+   * Lets the gateway compress messages that come together. Default: true. A platform that cannot
+   * decompress at once loads a module for it.
+   */
+  compression?: boolean;
   /** Waits between attempts to connect. Default: up to 0.5 s at first, at most 30 s. */
   backoff?: Backoff;
   /** For Admit, and for opening a connection. Default: 10 s. */
@@ -51,6 +62,8 @@ export interface ResolvedOptions {
   encoding: Encoding;
   backoff: Backoff;
   deliveries: DeliveryStore | undefined;
+  positions: PositionStore | undefined;
+  compression: boolean;
   connectTimeoutMs: number;
   loginTimeoutMs: number;
 }
@@ -73,6 +86,8 @@ export function resolveOptions(options: ConnectOptions): ResolvedOptions {
     encoding: options.encoding ?? protoEncoding,
     backoff: options.backoff ?? DEFAULT_BACKOFF,
     deliveries: options.deliveries,
+    positions: options.positions,
+    compression: options.compression ?? true,
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     loginTimeoutMs: options.loginTimeoutMs ?? LOGIN_TIMEOUT_MS,
   };

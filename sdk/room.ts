@@ -2,10 +2,22 @@ import { type Deferred, deferred } from "./deferred.ts";
 import { Emitter, type Handler } from "./emitter.ts";
 import type { Message } from "./message.ts";
 
+/** Messages between two positions that this client does not get. */
+export interface Gap {
+  /** They lie above this position, */
+  after: bigint;
+  /** and at most at this one. */
+  upTo: bigint;
+  /** How many; undefined when that is not known, and there may be none. */
+  count: number | undefined;
+}
+
 export interface RoomEvents {
   message: Message;
   /** Joined, also again after a reconnect. When not `recovered`, messages may have been missed. */
   joined: { position: bigint; recovered: boolean };
+  /** What was missed and cannot be had any more, or was left out because this client was too slow. */
+  gap: Gap;
   /** Left, also when a business server took this device out. */
   left: undefined;
 }
@@ -28,6 +40,8 @@ export class Member implements Room {
   readonly joined: Deferred<void> = deferred();
   readonly left: Deferred<void> = deferred();
   position = 0n;
+  /** Positions of another epoch say nothing. */
+  epoch = 0n;
   readonly #leave: (member: Member) => void;
 
   constructor(name: string, leave: (member: Member) => void) {

@@ -5,11 +5,13 @@ import { HoldfastSdkError } from "./error.ts";
 import { checkId } from "./id.ts";
 import type { Sent } from "./link-set.ts";
 import type { Message } from "./message.ts";
-import { Member, type Room } from "./room.ts";
+import type { Place } from "./positions.ts";
+import { type Gap, Member, type Room } from "./room.ts";
 
 /**
  * The rooms this client wants to be in. The set outlives connections: after a reconnect every one
- * is joined again, from the newest position seen.
+ * is joined again, from the newest position seen. One position for each room, whatever link a message
+ * comes by, so that none is given to the application twice.
  */
 export class Rooms {
   readonly #wanted = new Map<string, Member>();
@@ -17,6 +19,8 @@ export class Rooms {
   #leaving: Member[] = [];
   /** What the login of the present connection asked to resume. */
   #resumed: ReadonlySet<string> = new Set();
+  /** Where an earlier run of the application stood in rooms that this one has not joined yet. */
+  #earlier = new Map<string, Place>();
   readonly #send: (body: ClientBody) => Sent;
   readonly #report: (handling: Promise<void> | undefined) => void;
 
@@ -27,6 +31,20 @@ export class Rooms {
   ) {
     this.#send = send;
     this.#report = report;
+  }
+
+  /** Where an earlier run of the application stood. */
+  restore(places: ReadonlyMap<string, Place>): void {
+    this.#earlier = new Map(places);
+    for (const member of this.#wanted.values()) this.#begin(member);
+  }
+
+  get places(): Map<string, Place> {
+    const places = new Map(this.#earlier);
+    for (const { name, position, epoch } of this.#wanted.values()) {
+      if (position > 0n) places.set(name, { position, epoch });
+    }
+    return places;
   }
 
   /** Resolves when the gateway says so, however many reconnects that takes; rejects when it refuses. */
@@ -40,14 +58,24 @@ export class Rooms {
   }
 
   /** For Login.resume; what it names is joined by the login itself. */
-  resume(): { room: string; position: bigint }[] {
+  resume(): { room: string; position: bigint; epoch: bigint }[] {
     this.#resumed = new Set(this.#wanted.keys());
-    return [...this.#wanted.values()].map(({ name, position }) => ({ room: name, position }));
+    return [...this.#wanted.values()].map(({ name, position, epoch }) => ({
+      room: name,
+      position,
+      epoch,
+    }));
   }
 
   online({ resumed }: Session): void {
     for (const member of this.#wanted.values()) {
       if (!resumed || !this.#resumed.has(member.name)) this.#sendJoin(member);
+    }
+    // Left while the login was on its way, which has joined them again.
+    for (const name of this.#resumed) {
+      if (this.#wanted.has(name)) continue;
+      const outcome = this.#send({ case: "leave", value: { room: name } });
+      if (outcome === "sent") this.#leaving.push(new Member(name, () => {}));
     }
   }
 
@@ -59,13 +87,24 @@ export class Rooms {
   }
 
   /** Also for rooms that a business server put this device into. */
-  joined({ room, position, recovered }: Joined): void {
-    if (this.#leaving.some(({ name }) => name === room) && !this.#wanted.has(room)) return;
+  joined({ room, position, recovered, epoch }: Joined): Gap | undefined {
+    if (this.#leaving.some(({ name }) => name === room) && !this.#wanted.has(room))
+      return undefined;
     const member = this.#wanted.get(room) ?? this.#want(room);
-    // What is replayed comes after this frame; a room that was made anew counts from the start.
-    if (!recovered || position < member.position) member.position = position;
+    const before = member.position;
+    member.epoch = epoch;
+    // What is replayed comes after this frame, from where this client stands.
+    if (!recovered) member.position = position;
     member.joined.resolve();
     this.#report(member.events.emit("joined", { position, recovered }));
+    if (recovered || before === 0n) return undefined;
+    return this.gap(room, { after: before, upTo: position, count: undefined });
+  }
+
+  /** Tells the room's handlers of it. */
+  gap(room: string, gap: Gap): Gap {
+    this.#report(this.#wanted.get(room)?.events.emit("gap", gap));
+    return gap;
   }
 
   left({ room }: Left): void {
@@ -84,12 +123,19 @@ export class Rooms {
     if (member !== undefined) this.#hasLeft(member);
   }
 
+  /** A message to a room. @returns whether it is new. */
+  take({ room = "", position }: Message): boolean {
+    const member = this.#wanted.get(room);
+    if (member === undefined || position === 0n) return true;
+    if (position <= member.position) return false;
+    member.position = position;
+    return true;
+  }
+
   /** A message to one of the rooms. Returns what its handlers returned. */
   message(message: Message): Promise<void> | undefined {
     const member = message.room === undefined ? undefined : this.#wanted.get(message.room);
-    if (member === undefined) return undefined;
-    if (message.position > member.position) member.position = message.position;
-    return member.events.emit("message", message);
+    return member?.events.emit("message", message);
   }
 
   close(cause: HoldfastSdkError): void {
@@ -103,7 +149,17 @@ export class Rooms {
     // Nobody may be waiting for it, and then its failure is nobody's.
     member.joined.promise.catch(() => {});
     this.#wanted.set(name, member);
+    this.#begin(member);
     return member;
+  }
+
+  /** Where an earlier run of the application stood. */
+  #begin(member: Member): void {
+    const place = this.#earlier.get(member.name);
+    this.#earlier.delete(member.name);
+    if (place === undefined || member.position > 0n) return;
+    member.position = place.position;
+    member.epoch = place.epoch;
   }
 
   #leave(member: Member): void {
@@ -120,7 +176,7 @@ export class Rooms {
     this.#report(member.events.emit("left", undefined));
   }
 
-  #sendJoin({ name, position }: Member): void {
-    this.#send({ case: "join", value: { room: name, position } });
+  #sendJoin({ name, position, epoch }: Member): void {
+    this.#send({ case: "join", value: { room: name, position, epoch } });
   }
 }

@@ -206,6 +206,8 @@ export function streams(options: LayoutOptions): StreamSpec[] {
       maxAgeMs: 5 * MINUTE,
       maxBytes: roomMaxBytes ?? UNBOUNDED,
       maxMessagesPerSubject: CHANNEL_MESSAGES_KEPT,
+      // Clients remember positions; a position is never 0.
+      growingSequences: true,
       replicas,
       republish: { from: CHANNEL_IN_FILTER, to: CHANNEL_LIVE_TEMPLATE },
     },

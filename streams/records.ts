@@ -127,6 +127,13 @@ export interface ReadRecord {
 export interface RoomSettings {
   /** "" for none. */
   zone: string;
+  /**
+   * How its messages are gathered when there are many: "window", also without; "never"; or "latest", where
+   * of those that are gathered only the last of each key is sent.
+   */
+  aggregation?: "window" | "never" | "latest";
+  /** Of "latest": the name in the metadata whose value is the key. */
+  latestKey?: string;
 }
 
 /** `hf_app`: a tenant. */

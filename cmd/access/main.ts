@@ -67,6 +67,7 @@ async function runNode(context: RoleContext): Promise<Running> {
         appender: bus.appender("uplinks"),
         streams: await NatsStreams.open(connection),
         history: await NatsChannelHistory.open(connection),
+        link: connection.link,
         roomSettings: bus.bucket("hf_room"),
         businesses: bus.bucket("hf_business"),
         verifier: new TokenVerifier({ keys, apps, revocations }),

@@ -20,12 +20,10 @@ export interface SessionLimits {
   frameRate: Rate;
   /** With more than this waiting for the client, messages of low priority are dropped. */
   softLimitBytes: number;
-  /** With more than this, it is closed as a slow consumer. */
+  /** With more than this, it is closed as a slow consumer: at once, or for rooms when it does not read. */
   hardLimitBytes: number;
   /** Uplinks to one business without an answer. */
   maxUplinks: number;
-  /** How many messages of a room are replayed to one that joins it again. */
-  maxReplay: number;
 }
 
 /** A client in the background may save its battery: it pings this many times less often. */
@@ -49,6 +47,5 @@ export function sessionLimits(options: {
     softLimitBytes: 262_144,
     hardLimitBytes: 1_048_576,
     maxUplinks: 32,
-    maxReplay: 1_000,
   };
 }

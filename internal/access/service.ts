@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Apps } from "../auth/apps.ts";
 import type { Revocations } from "../auth/revocations.ts";
-import type { Appender, Bucket, ChannelHistory, Messages, Streams } from "../bus/contract.ts";
+import type { Appender, Bucket, ChannelHistory, Link, Messages, Streams } from "../bus/contract.ts";
 import { type Clock, type Random, systemClock } from "../clock/clock.ts";
 import { Wheel } from "../clock/wheel.ts";
 import type { Logger } from "../observe/logger.ts";
@@ -25,7 +25,7 @@ import type { NodeStatus } from "./log/node-log.ts";
 import { LoopLoad } from "./loop-load.ts";
 import type { AccessMetrics } from "./metrics.ts";
 import { OwnersLag } from "./owners-lag.ts";
-import { RoomZones } from "./rooms/room-zones.ts";
+import { RoomRulesView } from "./rooms/room-rules-view.ts";
 import { Rooms } from "./rooms/rooms.ts";
 import type { NodeState, TokenVerifier } from "./services.ts";
 import { SessionTable } from "./session/session-table.ts";
@@ -47,6 +47,8 @@ export interface AccessAdapters {
   /** To see how much of their stream is taken. */
   streams: Pick<Streams, "state" | "sizeAt">;
   history: ChannelHistory;
+  /** That of `messages`. */
+  link: Link;
   /** `hf_room`. */
   roomSettings: Bucket;
   /** `hf_business`. */
@@ -89,9 +91,9 @@ export async function createAccessNode(options: {
   metrics: AccessMetrics;
 }): Promise<AccessNode> {
   const { config, adapters, logger, metrics } = options;
-  const { messages, urgent, history, verifier } = adapters;
+  const { messages, urgent, history, link, verifier } = adapters;
   const { clock = systemClock, random = Math.random } = adapters;
-  const zones = await RoomZones.follow(adapters.roomSettings);
+  const rules = await RoomRulesView.follow(adapters.roomSettings);
   const wheel = new Wheel(clock);
   const { businesses, appender, streams } = adapters;
   const uplink = { businesses, appender, streams, messages };
@@ -121,7 +123,8 @@ export async function createAccessNode(options: {
   const table = new SessionTable();
   const limits = sessionLimits(config);
   const { partitions } = config;
-  const rooms = new Rooms({ messages, history, zones, log, limits, metrics, logger });
+  const known = { messages, history, link, rules };
+  const rooms = new Rooms({ ...known, clock, wheel, limits, metrics, logger });
   const uplinks = new Uplinks({ lanes, clock, wheel, log, limits, metrics });
   const deliveries = new Deliveries();
   const acks = new AckLog({ log, deliveries, clock, metrics });
@@ -155,7 +158,8 @@ export async function createAccessNode(options: {
     gateway.stop();
     pushIntake.stop();
     acks.stop();
-    zones.stop();
+    rooms.stop();
+    rules.stop();
     lanes[Symbol.dispose]();
     wheel.stop();
   });

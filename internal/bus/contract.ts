@@ -180,18 +180,44 @@ export interface Received {
   respond(payload: Uint8Array): void;
 }
 
-/** What a channel (streams/subjects.ts) was sent lately, for those who were away for a moment. */
+/**
+ * What a channel (streams/subjects.ts) was sent lately, for those who were away for a moment. All
+ * channels share one stream, and positions are its sequences. Each rejects when nobody answers.
+ */
 export interface ChannelHistory {
+  /** Which stream it is, and how far it has come. */
+  state(): Promise<StreamPosition>;
   /**
-   * A position that every message sent from now on will be above, and none sent before is. Positions
-   * are shared by all channels, so that a silent channel has one too. Rejects when nobody answers.
+   * The channel's newest message, as the stream's leader knows it. Every message of the channel that is
+   * sent from now on lies above `newest`, and above `last` when there is none.
    */
-  newest(): Promise<number>;
+  newest(channel: Channel): Promise<ChannelNewest>;
   /**
-   * The messages above `position`, oldest first. Undefined when they may not all be kept any more,
-   * or are more than `limit`. Rejects when nobody answers.
+   * The oldest messages above `after`, a page of them. Any copy of the stream may answer, and a copy may
+   * lag behind: `exact` asks the leader, for one message.
    */
-  since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined>;
+  read(channel: Channel, after: number, exact?: boolean): Promise<ChannelPast>;
+}
+
+export interface StreamPosition {
+  /** Another one when the stream was lost and made anew: grows, and is never 0. */
+  epoch: number;
+  /** The newest sequence of whatever channel; 0 when there was never one. */
+  last: number;
+}
+
+export interface ChannelNewest extends StreamPosition {
+  /** 0 when the stream keeps none of the channel. */
+  newest: number;
+}
+
+export interface ChannelPast {
+  epoch: number;
+  messages: Past[];
+  /** Nothing of the channel above this position has gone out of the stream. */
+  wholeFrom: number;
+  /** There are more above these. */
+  more: boolean;
 }
 
 export interface Past {

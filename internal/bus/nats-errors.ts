@@ -38,6 +38,8 @@ export const JS = {
   storeFailed: 10077,
 } as const;
 
+const NOT_FOUND = 404;
+
 /** `reason` as a HoldfastError whose message starts with what was being done. */
 export function natsError(doing: string, reason: unknown): HoldfastError {
   if (reason instanceof HoldfastError) return reason;
@@ -77,6 +79,11 @@ export function isNoResponders(reason: unknown): boolean {
     (reason instanceof RequestError && reason.isNoResponders()) ||
     (reason instanceof Error && isNoResponders(reason.cause))
   );
+}
+
+/** What a direct read says when no message is there. */
+export function isNothingFound(reason: unknown): boolean {
+  return reason instanceof JetStreamError && "code" in reason && reason.code === NOT_FOUND;
 }
 
 function codeOf(reason: unknown): Code {

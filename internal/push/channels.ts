@@ -2,7 +2,8 @@ import { Status } from "../../proto/gen/holdfast/push/v1/push_pb.ts";
 import { type Channel, channelInSubject } from "../../streams/subjects.ts";
 import type { Appender } from "../bus/contract.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
-import { encodeFrame, type OutgoingMessage } from "./message.ts";
+import { addressed, pushOfMessage } from "../wire/message-bytes.ts";
+import { encodeMessage, type OutgoingMessage } from "./message.ts";
 import type { Sending } from "./unicast.ts";
 
 /** How long the room stream may take to store a message. */
@@ -30,8 +31,8 @@ export class Channels {
    */
   send(channels: readonly Channel[], message: OutgoingMessage): Sending<Status[]> {
     const statuses = new Array<Status>(channels.length).fill(Status.REFUSED);
-    const toRooms = channels.some((channel) => channel.kind === "room");
-    const shared = toRooms ? undefined : encodeFrame(message);
+    // Once for all of them; each is told its own name.
+    const encoded = encodeMessage(message);
     const { promise: results, resolve } = Promise.withResolvers<Status[]>();
     let waiting = 1;
     const settled = () => {
@@ -43,7 +44,8 @@ export class Channels {
     const deadline = this.#clock.after(STORED_WITHIN_MS, () => resolve([...statuses]));
     for (const [i, channel] of channels.entries()) {
       if (!this.#appender.ready) break;
-      const frame = shared ?? encodeFrame(message, channel.kind === "room" ? channel.id : "");
+      const { kind } = channel;
+      const frame = pushOfMessage(kind === "all" ? encoded : addressed(encoded, kind, channel.id));
       waiting++;
       this.#appender.append(channelInSubject(channel), frame, () => {
         statuses[i] = Status.SENT;

@@ -37,19 +37,19 @@ export function outgoing(
 }
 
 /** The frame as clients get it. The rules for Message bound it at 300 KiB. */
-export function encodeFrame(message: OutgoingMessage, room = ""): Uint8Array {
-  const value = { message: wireMessage(message, room) };
+export function encodeFrame(message: OutgoingMessage): Uint8Array {
+  const value = { message: wireMessage(message) };
   return toBinary(ServerFrameSchema, create(ServerFrameSchema, { body: { case: "push", value } }));
 }
 
 /** The message alone, for those who put it into a frame later. */
 export function encodeMessage(message: OutgoingMessage): Uint8Array {
-  return toBinary(MessageSchema, wireMessage(message, ""));
+  return toBinary(MessageSchema, wireMessage(message));
 }
 
-function wireMessage(message: OutgoingMessage, room: string) {
+function wireMessage(message: OutgoingMessage) {
   const { id: messageId, priority, content, sentAtMs } = message;
   const { business, payload, metadata } = content;
   const sentAt = timestampFromMs(sentAtMs);
-  return create(MessageSchema, { messageId, business, room, payload, metadata, priority, sentAt });
+  return create(MessageSchema, { messageId, business, payload, metadata, priority, sentAt });
 }

@@ -1,10 +1,12 @@
+import { isDeepStrictEqual } from "node:util";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  GetRoomsRequest,
-  GetRoomsResponseSchema,
-  ListRoomMembersRequest,
-  ListRoomMembersResponseSchema,
-  SetRoomRequest,
+import {
+  type GetRoomsRequest,
+  type GetRoomsResponseSchema,
+  type ListRoomMembersRequest,
+  type ListRoomMembersResponseSchema,
+  type SetRoomRequest,
+  SetRoomRequest_Aggregation,
 } from "../../proto/gen/holdfast/directory/v1/directory_pb.ts";
 import { decodeJson, type RoomSettings } from "../../streams/records.ts";
 import { roomKey } from "../../streams/subjects.ts";
@@ -13,6 +15,12 @@ import { updateJson } from "../bus/update.ts";
 import type { PartitionOwners } from "./owners.ts";
 
 const DEFAULT_PAGE_SIZE = 100;
+
+const AGGREGATIONS: Record<number, RoomSettings["aggregation"]> = {
+  [SetRoomRequest_Aggregation.WINDOW]: "window",
+  [SetRoomRequest_Aggregation.NEVER]: "never",
+  [SetRoomRequest_Aggregation.LATEST]: "latest",
+};
 
 export interface RoomsOptions {
   owners: PartitionOwners;
@@ -72,9 +80,14 @@ export class Rooms {
     return { members, nextPageToken: more ? (members.at(-1)?.device ?? "") : "" };
   }
 
-  async set({ app, room, zone }: SetRoomRequest): Promise<void> {
+  async set({ app, room, zone, aggregation, latestKey }: SetRoomRequest): Promise<void> {
+    const wanted: RoomSettings = {
+      zone,
+      aggregation: AGGREGATIONS[aggregation] ?? "window",
+      latestKey,
+    };
     await updateJson<RoomSettings>(this.#settings, roomKey(app, room), (present) =>
-      present?.zone === zone ? undefined : { ...present, zone },
+      isDeepStrictEqual(present, wanted) ? undefined : wanted,
     );
   }
 }

@@ -45,6 +45,16 @@ export abstract class SocketTransport implements Transport {
     this.sendBytes(frame.bytes(this.#form));
   }
 
+  sendNow(frames: readonly SharedFrame[]): void {
+    const [only] = frames;
+    if (frames.length === 1 && only !== undefined && this.#pending === undefined && !this.#ended) {
+      this.#writable = this.socket.write(only.bytes(this.#form));
+      return;
+    }
+    for (const frame of frames) this.send(frame);
+    this.flush();
+  }
+
   sizeOf(frame: SharedFrame): number {
     return frame.bytes(this.#form).length;
   }

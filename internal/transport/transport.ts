@@ -24,6 +24,8 @@ export interface Transport {
   readonly buffered: number;
   /** Frames sent within one turn of the event loop become one write. Does nothing after the end. */
   send(frame: SharedFrame): void;
+  /** Frames that are written now, after what was sent in this turn: for those who count the time. */
+  sendNow(frames: readonly SharedFrame[]): void;
   /** What the frame takes on this connection, in bytes. */
   sizeOf(frame: SharedFrame): number;
   /** Ends the connection once everything sent is written. A peer that does not end it too is cut off. */

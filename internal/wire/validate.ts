@@ -8,6 +8,8 @@ export const MAX_TOKEN_BYTES = 8_192;
 export const MAX_CLIENT_FIELD_BYTES = 128;
 export const MAX_CONNECTION_ID_BYTES = 256;
 export const MAX_BUSINESSES = 16;
+export const MAX_ENCODINGS = 8;
+export const MAX_STANDINGS = 256;
 export const MAX_METADATA_PAIRS = 32;
 export const MAX_METADATA_KEY_BYTES = 128;
 export const MAX_METADATA_VALUE_BYTES = 1_024;
@@ -38,17 +40,18 @@ function loginProblem(login: Login): string | undefined {
     tokenProblem("login.token", login.token) ??
     (login.client && clientProblem(login.client)) ??
     businessesProblem(login.businesses) ??
+    tooMany("login.encodings", login.encodings, MAX_ENCODINGS) ??
+    tooMany("login.resume.standings", login.resume?.standings ?? [], MAX_STANDINGS) ??
     tooLong("login.resume.connection_id", login.resume?.connectionId, MAX_CONNECTION_ID_BYTES)
   );
 }
 
 function businessesProblem(businesses: readonly string[]): string | undefined {
-  if (businesses.length > MAX_BUSINESSES) {
-    return `login.businesses must be at most ${MAX_BUSINESSES}`;
-  }
+  const problem = tooMany("login.businesses", businesses, MAX_BUSINESSES);
+  if (problem !== undefined) return problem;
   for (const business of businesses) {
-    const problem = idProblem(business);
-    if (problem !== undefined) return `a name in login.businesses ${problem}`;
+    const wrong = idProblem(business);
+    if (wrong !== undefined) return `a name in login.businesses ${wrong}`;
   }
   return undefined;
 }
@@ -90,6 +93,10 @@ function metadataProblem(metadata: Record<string, string>): string | undefined {
     if (problem !== undefined) return problem;
   }
   return undefined;
+}
+
+function tooMany(field: string, list: readonly unknown[], most: number): string | undefined {
+  return list.length > most ? `${field} must be at most ${most}` : undefined;
 }
 
 function named(field: string, problem: string | undefined): string | undefined {

@@ -12,8 +12,13 @@ import type {
   Appender,
   AppendOptions,
   ChannelHistory,
+  ChannelNewest,
+  ChannelPast,
+  Link,
   Past,
   Stored,
+  StreamPosition,
+  Subscription,
 } from "../../internal/bus/contract.ts";
 import type { EndReason } from "../../internal/status/close.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
@@ -27,7 +32,7 @@ import { type Channel, channelLiveSubject } from "../../streams/subjects.ts";
 import type { MemoryMessages } from "../support/memory-messages.ts";
 
 export type LogEntry =
-  | { kind: "opened"; device: string; businesses?: string[] }
+  | { kind: "opened"; device: string; businesses?: string[]; rooms?: string[] }
   | { kind: "rooms"; device: string; rooms: string[] }
   | { kind: "acked"; device: string; sequence: number }
   | { kind: "closed"; device: string; reason: EndReason };
@@ -46,9 +51,11 @@ export class FakeLog implements ConnectionLog {
     this.events = events;
   }
 
-  opened({ device, businesses }: LoggedConnection, stored: () => void): void {
+  opened({ device, businesses, rooms }: LoggedConnection, stored: () => void): void {
     const some = businesses.length > 0 && { businesses };
-    this.entries.push({ kind: "opened", device, ...some });
+    const resumed = [...rooms];
+    const inRooms = resumed.length > 0 && { rooms: resumed };
+    this.entries.push({ kind: "opened", device, ...some, ...inRooms });
     this.#unstored.push(stored);
     if (!this.holding) queueMicrotask(() => this.storeAll());
   }
@@ -85,10 +92,8 @@ export class FakeLog implements ConnectionLog {
 
   /** What the log has last heard of the device's rooms. */
   rooms(device: string): string[] | undefined {
-    const last = this.entries.findLast(
-      (entry) => entry.kind === "rooms" && entry.device === device,
-    );
-    return last?.kind === "rooms" ? last.rooms : undefined;
+    const last = this.entries.findLast((entry) => "rooms" in entry && entry.device === device);
+    return last !== undefined && "rooms" in last ? last.rooms : undefined;
   }
 }
 
@@ -173,48 +178,88 @@ export class FakeAppender implements Appender {
   }
 }
 
+/** More than any test wants; a bench would fill the memory. */
+const MOST_KEPT = 10_000;
+
 /** The room stream in memory: numbers messages, keeps them, and publishes them to those who listen. */
 export class FakeStream implements ChannelHistory {
   readonly #messages: MemoryMessages;
-  readonly #kept: { subject: string; past: Past }[] = [];
-  #sequence = 0;
+  #kept: { subject: string; past: Past }[] = [];
+  /** As a stream begins that is not new. */
+  #sequence = 1_000;
+  epoch = 1;
   /** Above this position everything is kept. */
   keptAfter = 0;
-  /** While set, questions wait for it. */
+  /** While set, answers are on their way: they say what was true when the question came. */
   answering: Promise<void> = Promise.resolve();
+  /** Nobody hears what is published. */
+  deaf = false;
   away = false;
   questions = 0;
+  reads = 0;
+  pageMessages = 256;
 
   constructor(messages: MemoryMessages) {
     this.#messages = messages;
   }
 
   /** Publishes a push with this text. @returns its position. */
-  publish(channel: Channel, text: string, init: Partial<Pick<Message, "priority">> = {}): number {
+  publish(
+    channel: Channel,
+    text: string,
+    init: Partial<Pick<Message, "priority" | "metadata">> = {},
+  ): number {
+    const room = channel.kind === "room" ? channel.id : "";
+    const zone = channel.kind === "zone" ? channel.id : "";
+    return this.publishBytes(channel, pushFrame(text, { room, zone, ...init }));
+  }
+
+  publishBytes(channel: Channel, data: Uint8Array): number {
     this.#sequence += 1;
     const subject = channelLiveSubject(channel);
-    const data = pushFrame(text, init);
+    const previous = this.#of(channel).at(-1)?.position ?? 0;
     this.#kept.push({ subject, past: { position: this.#sequence, data } });
-    const headers = { "Nats-Sequence": String(this.#sequence) };
-    this.#messages.publish(subject, data, undefined, headers);
+    if (this.#kept.length > MOST_KEPT) this.#kept = this.#kept.slice(-MOST_KEPT / 2);
+    const headers = {
+      "Nats-Sequence": String(this.#sequence),
+      "Nats-Last-Sequence": String(previous),
+    };
+    if (!this.deaf) this.#messages.publish(subject, data, undefined, headers);
     return this.#sequence;
   }
 
-  async newest(): Promise<number> {
-    await this.#answer();
-    return this.#sequence;
+  /** The stream is lost, and begins anew. */
+  remake(sequence: number): void {
+    this.#kept = [];
+    this.#sequence = sequence;
+    this.epoch += 1;
   }
 
-  async since(channel: Channel, position: number, limit: number): Promise<Past[] | undefined> {
-    await this.#answer();
-    const past = this.#of(channel).filter((one) => one.position > position);
-    return position < this.keptAfter || past.length > limit ? undefined : past;
+  async state(): Promise<StreamPosition> {
+    return { epoch: this.epoch, last: this.#sequence };
   }
 
-  async #answer(): Promise<void> {
+  async newest(channel: Channel): Promise<ChannelNewest> {
     this.questions += 1;
+    const newest = this.#of(channel).at(-1)?.position ?? 0;
+    return this.#answer({ epoch: this.epoch, last: this.#sequence, newest });
+  }
+
+  async read(channel: Channel, after: number): Promise<ChannelPast> {
+    this.questions += 1;
+    this.reads += 1;
+    const past = this.#of(channel).filter(({ position }) => position > after);
+    const left = past.filter(({ position }) => position > this.keptAfter);
+    const messages = left.slice(0, this.pageMessages);
+    const wholeFrom = after <= this.#sequence ? this.keptAfter : Number.POSITIVE_INFINITY;
+    const more = messages.length < left.length;
+    return this.#answer({ epoch: this.epoch, messages, wholeFrom, more });
+  }
+
+  async #answer<Answer>(answer: Answer): Promise<Answer> {
     await this.answering;
     if (this.away) throw new HoldfastError("timeout", "the stream does not answer");
+    return answer;
   }
 
   #of(channel: Channel): Past[] {
@@ -223,8 +268,27 @@ export class FakeStream implements ChannelHistory {
   }
 }
 
+/** A link that is cut and mended by hand. */
+export class FakeLink implements Link {
+  connected = true;
+  readonly #watchers = new Set<(connected: boolean) => void>();
+
+  watch(changed: (connected: boolean) => void): Subscription {
+    this.#watchers.add(changed);
+    return { stop: () => this.#watchers.delete(changed) };
+  }
+
+  set(connected: boolean): void {
+    this.connected = connected;
+    for (const watcher of this.#watchers) watcher(connected);
+  }
+}
+
 /** An encoded server frame with a message of this text. */
-export function pushFrame(text: string, init: Partial<Pick<Message, "priority">> = {}): Uint8Array {
+export function pushFrame(
+  text: string,
+  init: Partial<Pick<Message, "priority" | "metadata" | "room" | "zone">> = {},
+): Uint8Array {
   const message = create(MessageSchema, {
     messageId: `m-${text.slice(0, 20)}`,
     business: "chat",

@@ -117,7 +117,8 @@ describe("a login", () => {
       "a",
       "b",
     ]);
-    expect(at.log.rooms("phone")).toEqual(["a", "b"]);
+    // In the record of the login, and in no other.
+    expect(at.log.entries).toEqual([{ kind: "opened", device: "phone", rooms: ["a", "b"] }]);
   });
 
   test("keeps what businesses order meanwhile: rooms are changed when it is welcomed", async () => {

@@ -11,6 +11,7 @@ import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
 import {
   FakeAppender,
+  FakeLink,
   FakeLog,
   FakeRevocations,
   FakeStream,
@@ -27,6 +28,7 @@ export interface TestNode extends AsyncDisposable {
   appender: FakeAppender;
   stream: FakeStream;
   streams: FakeStreams;
+  link: FakeLink;
   roomSettings: MemoryBucket;
   businesses: MemoryBucket;
   revocations: FakeRevocations;
@@ -59,6 +61,7 @@ export async function startNode(
   const appender = new FakeAppender();
   const stream = new FakeStream(messages);
   const streams = new FakeStreams();
+  const link = new FakeLink();
   const roomSettings = new MemoryBucket();
   const businesses = new MemoryBucket();
   const metrics = newAccessMetrics();
@@ -84,6 +87,7 @@ export async function startNode(
       appender,
       streams,
       history: stream,
+      link,
       roomSettings,
       businesses,
       verifier: fakeVerifier,
@@ -131,6 +135,7 @@ export async function startNode(
     appender,
     stream,
     streams,
+    link,
     roomSettings,
     businesses,
     revocations,

@@ -5,6 +5,7 @@
  *     npm run chaos -- must-arrive --seconds 60 --seed 1
  *     npm run chaos -- state
  *     npm run chaos -- routes --fault cut --fault fill
+ *     npm run chaos -- rooms --sdk --mixed
  *     npm run chaos -- leaders
  *     npm run chaos -- projectors-away --seconds 150
  *
@@ -17,6 +18,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { wholeNumberFromOne } from "../support/options.ts";
 import type { ServerFault } from "./nemesis-plan.ts";
+import { type RoomsRunOptions, runRooms } from "./rooms/run-rooms.ts";
 import { runLeaders } from "./run-leaders.ts";
 import { runMustArrive } from "./run-must-arrive.ts";
 import { runProjectorsAway } from "./run-projectors-away.ts";
@@ -114,7 +116,30 @@ for (const [name, play] of Object.entries(RUNS)) {
     .action((flags: Flags) => perform(name, flags, play));
   if (sabotage) command.option(...sabotage);
 }
+program
+  .command("rooms")
+  .description("every member of a room gets every message, once and in order")
+  .addOption(numberOption("--seconds <count>", "how long messages are sent", 60))
+  .addOption(numberOption("--seed <number>", "chooses what is struck when", 1))
+  .addOption(numberOption("--members <count>", "how many members", 2_000))
+  .addOption(numberOption("--rate <count>", "messages a second", 20))
+  .option("--sdk", "the members are clients of the SDK", false)
+  .option("--mixed", "messages to the room's zone and to everybody, too", false)
+  .option("--calm", "nobody is cut off, and nothing is struck", false)
+  .option("--break-refill", "access nodes do not fetch what they have not heard", false)
+  .action(playRooms);
 await program.parseAsync();
+
+async function playRooms(flags: Omit<RoomsRunOptions, "report">): Promise<void> {
+  const startedAt = performance.now();
+  const report = (line: string) => {
+    console.log(`[${((performance.now() - startedAt) / 1_000).toFixed(1)}] ${line}`);
+  };
+  const problems = await runRooms({ ...flags, report });
+  for (const problem of problems.slice(0, 20)) report(problem);
+  report(problems.length === 0 ? "passed" : `failed: ${problems.length} problems`);
+  process.exitCode = problems.length === 0 ? 0 : 1;
+}
 
 async function perform(name: string, flags: Flags, play: Play): Promise<void> {
   const { seed, seconds, clients, breakAcks, sync, fault: faults, longestFreeze } = flags;

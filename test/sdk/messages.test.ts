@@ -1,10 +1,11 @@
+import { brotliCompressSync, deflateSync, zstdCompressSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { describe, expect, test } from "vitest";
 import { MessageSchema } from "../../proto/gen/holdfast/wire/v1/wire_pb.ts";
 import { eventually } from "../support/eventually.ts";
 import type { Behaviour, FakeConnection } from "./fake-gateway.ts";
-import { online, start } from "./started-client.ts";
+import { online, open, start } from "./started-client.ts";
 
 function pushToRoom(connection: FakeConnection, room: string, position: bigint): void {
   const message = { business: "chat", room, position, messageId: `${room}-${position}` };
@@ -101,6 +102,132 @@ describe("rooms", () => {
     connection.cut();
     const login = await (await node.connection(2)).first("login");
     expect(login.resume?.rooms).toEqual([]);
+  });
+
+  test("a message that comes again, by this link or another, is given once", async () => {
+    const { client, node, messages } = await start();
+    await client.join("lobby");
+    const first = await node.connection(1);
+    for (const position of [41n, 42n, 41n, 42n, 43n]) pushToRoom(first, "lobby", position);
+    await eventually("three came", () => messages.length === 3);
+    first.cut();
+    const second = await node.connection(2);
+    await second.first("login");
+    for (const position of [42n, 43n, 44n]) pushToRoom(second, "lobby", position);
+    await eventually("the new one came", () => messages.length === 4);
+    expect(messages.map(({ position }) => position)).toEqual([41n, 42n, 43n, 44n]);
+  });
+
+  test("what cannot be recovered is told, with its place and as far as it is known", async () => {
+    const { client, node } = await start();
+    const lobby = await client.join("lobby");
+    const ofRoom: unknown[] = [];
+    const all: unknown[] = [];
+    lobby.on("gap", (gap) => ofRoom.push(gap));
+    client.on("gap", (gap) => all.push(gap));
+    const connection = await node.connection(1);
+    pushToRoom(connection, "lobby", 41n);
+    const joined = { room: "lobby", position: 60n, epoch: 2n, recovered: false };
+    connection.send({ case: "joined", value: joined });
+    const skipped = { room: "lobby", after: 60n, upTo: 70n, count: 3 };
+    connection.send({ case: "skipped", value: skipped });
+    const standing = { zone: "north", position: 5n, epoch: 2n };
+    connection.send({ case: "standing", value: standing });
+    connection.send({ case: "standing", value: { ...standing, position: 9n } });
+    await eventually("all are told", () => all.length === 3);
+    expect(ofRoom).toEqual([
+      { after: 41n, upTo: 60n, count: undefined },
+      { after: 60n, upTo: 70n, count: 3 },
+    ]);
+    expect(all.at(-1)).toEqual({
+      after: 5n,
+      upTo: 9n,
+      count: undefined,
+      room: undefined,
+      zone: "north",
+    });
+    connection.cut();
+    const login = await (await node.connection(2)).first("login");
+    expect(login.resume).toMatchObject({
+      rooms: [{ room: "lobby", position: 60n, epoch: 2n }],
+      standings: [{ zone: "north", position: 9n, epoch: 2n }],
+    });
+  });
+
+  test("a room left while the login is on its way is left", async () => {
+    const { client, node } = await start();
+    const lobby = await client.join("lobby");
+    const left: string[] = [];
+    const held: FakeConnection[] = [];
+    node.behaviour = (connection, { case: kind }) => {
+      if (kind !== "login") return undefined;
+      held.push(connection);
+      return "handled";
+    };
+    node.connections[0]?.cut();
+    await eventually("it logs in", () => held.length === 1);
+    await lobby.leave();
+    const [connection] = held;
+    if (connection === undefined) throw new Error("no login");
+    node.welcome(connection, true);
+    connection.send({ case: "joined", value: { room: "lobby", position: 1n, recovered: true } });
+    left.push((await connection.first("leave")).room);
+    expect(left).toEqual(["lobby"]);
+    await client.business("echo").request({ text: "a frame after it" });
+    connection.cut();
+    node.behaviour = undefined;
+    const login = await (await node.connection(3)).first("login");
+    expect(login.resume?.rooms).toEqual([]);
+  });
+
+  test("where the client stood is kept over restarts when the application wants it", async () => {
+    let kept: string | undefined;
+    const positions = {
+      load: async () => kept,
+      save: async (text: string) => {
+        kept = text;
+      },
+    };
+    const { client, node, control } = await start({}, { positions });
+    await client.join("lobby");
+    const connection = await node.connection(1);
+    connection.send({ case: "standing", value: { zone: "", position: 30n, epoch: 7n } });
+    pushToRoom(connection, "lobby", 41n);
+    await client.business("echo").request({ text: "a frame after it" });
+    await client.close();
+    const { client: again } = open(control, { positions });
+    const lobby = await again.join("lobby");
+    expect(lobby.position).toBe(41n);
+    const second = await node.connection(2);
+    expect((await second.first("login")).resume).toMatchObject({
+      connectionId: "",
+      standings: [{ zone: "", position: 30n, epoch: 7n }],
+    });
+    expect(await second.first("join")).toMatchObject({ room: "lobby", position: 41n });
+  });
+
+  test("compressed batches are offered for, and read in order", async () => {
+    const { client, node, messages } = await start();
+    await client.join("lobby");
+    const connection = await node.connection(1);
+    const { encodings } = await connection.first("login");
+    expect(encodings.toSorted()).toEqual(["br", "identity", "zlib", "zstd"]);
+    const pack = { zlib: deflateSync, br: brotliCompressSync, zstd: zstdCompressSync };
+    let position = 0n;
+    for (const [encoding, compress] of Object.entries(pack)) {
+      const writer = new BinaryWriter();
+      for (let i = 0; i < 3; i += 1) {
+        position += 1n;
+        writer.bytes(toBinary(MessageSchema, create(MessageSchema, { room: "lobby", position })));
+      }
+      const data = compress(writer.finish());
+      connection.send({ case: "batch", value: { encoding, count: 3, data } });
+    }
+    pushToRoom(connection, "lobby", 10n);
+    await eventually("all came", () => messages.length === 10);
+    expect(messages.map((message) => message.position)).toEqual(
+      Array.from({ length: 10 }, (_, i) => BigInt(i + 1)),
+    );
   });
 
   test("a bad room name is refused before it is sent", async () => {

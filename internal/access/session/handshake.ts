@@ -9,8 +9,9 @@ import { connectionId } from "../../../streams/connection-id.ts";
 import { partitionOf } from "../../../streams/partition.ts";
 import type { VerifiedToken } from "../../auth/claims.ts";
 import { HoldfastError } from "../../status/errors.ts";
+import { batchEncodingOf } from "../../wire/batch-frame.ts";
 import { SharedFrame } from "../../wire/shared-frame.ts";
-import { toRequest } from "../rooms/rooms.ts";
+import { toRequest, toStandings } from "../rooms/rooms.ts";
 import { setRooms } from "./rooms-order.ts";
 import type { Session } from "./session.ts";
 import { isLoggedIn } from "./session-state.ts";
@@ -98,7 +99,7 @@ async function verified(session: Session, token: string): Promise<VerifiedToken 
 }
 
 function open(session: Session, login: Login, token: VerifiedToken): void {
-  const { clock, log, partitions } = session.services;
+  const { clock, log, rooms, partitions } = session.services;
   session.app = token.app;
   session.device = token.device;
   session.user = token.user;
@@ -106,11 +107,15 @@ function open(session: Session, login: Login, token: VerifiedToken): void {
   session.partition = partitionOf(token.app, token.device, partitions);
   session.client = login.client;
   if (login.businesses.length > 0) session.businesses = [...new Set(login.businesses)];
+  session.batching = batchEncodingOf(login.encodings);
   session.openedAtMs = clock.now();
   session.logged = true;
   session.loginNumber = Number(login.loginNumber);
   session.handledSequence = Number(login.lastDeliverySequence);
   session.services.deliveries.claim(session.counter, session.handledSequence);
+  // In the record of the login, so that its rooms cost the log nothing more.
+  const { resume } = login;
+  if (resume !== undefined) session.rooms = rooms.admissible(resume.rooms.map(toRequest));
   log.opened(session, () => stored(session, login));
 }
 
@@ -130,14 +135,16 @@ function stored(session: Session, login: Login): void {
     doorway.welcomed();
     metrics.logins += 1;
     metrics.sessions += 1;
-    rooms.enter(session);
     session.reschedule();
     if (state.draining) {
       session.end("going-away");
       return;
     }
+    const { resume } = login;
     welcome(session, isResumption(login));
-    if (login.resume !== undefined) rooms.join(session, login.resume.rooms.map(toRequest));
+    const standings = toStandings(resume);
+    rooms.enter(session, standings);
+    if (resume !== undefined) rooms.join(session, resume.rooms.map(toRequest), standings);
     const { ordered = [] } = session;
     session.ordered = undefined;
     for (const order of ordered) setRooms(session, order);

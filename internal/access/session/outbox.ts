@@ -6,6 +6,11 @@ class Queue {
   #items: SharedFrame[] = [];
   #head = 0;
 
+  /** How many frames it keeps in memory. */
+  get held(): number {
+    return this.#items.length;
+  }
+
   push(frame: SharedFrame): void {
     this.#items.push(frame);
   }
@@ -14,8 +19,9 @@ class Queue {
     const frame = this.#items[this.#head];
     if (frame === undefined) return undefined;
     this.#head += 1;
-    if (this.#head === this.#items.length) {
-      this.#items = [];
+    // What was read is let go of when it is half of it: no frame is kept until the queue is empty.
+    if (this.#head * 2 >= this.#items.length) {
+      this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     }
     return frame;
@@ -33,6 +39,11 @@ export class Outbox {
   /** Bytes that wait here. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Frames that it keeps in memory. */
+  get held(): number {
+    return this.#queues.reduce((sum, queue) => sum + queue.held, 0);
   }
 
   push(frame: SharedFrame, priority: Priority, bytes: number): void {

@@ -6,7 +6,7 @@ import type { Session } from "./session.ts";
 
 /** Tells the client which rule its request breaks. The connection stays. */
 export function refuse(
-  session: Session,
+  session: Pick<Session, "send">,
   reason: string,
   about: { requestId?: string; room?: string },
 ): void {

@@ -17,6 +17,6 @@ export function setRooms(session: Session, order: SetRooms): void {
   rooms.leave(session, order.leave);
   rooms.join(
     session,
-    order.join.map((room) => ({ room, position: 0 })),
+    order.join.map((room) => ({ room, position: 0, epoch: 0 })),
   );
 }

@@ -5,14 +5,17 @@
  */
 import type { SetRooms } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import type { Client } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
-import { refilled } from "../../clock/token-bucket.ts";
+import { refilled, type TokenBucket } from "../../clock/token-bucket.ts";
 import type { WheelEntry } from "../../clock/wheel.ts";
 import type { CloseReason, EndReason, SilentEnd } from "../../status/close.ts";
 import type { Transport, TransportHandlers } from "../../transport/transport.ts";
+import type { BatchEncoding } from "../../wire/batch-frame.ts";
 import { decodeClientFrame } from "../../wire/codec.ts";
 import type { SharedFrame } from "../../wire/shared-frame.ts";
 import { ProtocolViolation } from "../../wire/violation.ts";
 import type { LoggedConnection } from "../log/connection-log.ts";
+import type { Member, RoomSession } from "../rooms/member.ts";
+import type { Parcel } from "../rooms/parcel.ts";
 import type { SessionServices } from "../services.ts";
 import type { Dialogue } from "../uplink/dialogue.ts";
 import { type Ending, ending } from "./close-frame.ts";
@@ -26,7 +29,7 @@ const NO_ROOMS: readonly string[] = [];
 /** Shared by all that have none, and never changed. */
 const NO_BUSINESSES: string[] = [];
 
-export class Session implements LoggedConnection, TransportHandlers, WheelEntry {
+export class Session implements LoggedConnection, RoomSession, TransportHandlers, WheelEntry {
   readonly services: SessionServices;
   readonly transport: Transport;
   readonly counter: number;
@@ -49,10 +52,11 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   /** Whether the log was told of it, and so has to be told of its end. */
   logged = false;
 
-  /** Replaced, never changed, when a room is joined or left. */
+  // See RoomSession.
   rooms = NO_ROOMS;
-  /** The newest message to a zone that it was given, by number: see app-channels.ts. */
-  zoneMessage = 0;
+  members: Member[] = [];
+  askingJoins: TokenBucket | undefined = undefined;
+  batching: BatchEncoding | undefined = undefined;
   /** What it has going with each business; undefined until its first uplink. */
   dialogues: Map<string, Dialogue> | undefined = undefined;
   /** The one of its last uplink: found without hashing the business's name, which came from the wire. */
@@ -128,17 +132,8 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
   }
 
   drained(): void {
-    const outbox = this.#outbox;
-    if (outbox === undefined) return;
-    const { transport } = this;
-    while (transport.writable) {
-      const frame = outbox.shift(transport);
-      if (frame === undefined) {
-        this.#outbox = undefined;
-        return;
-      }
-      this.#write(frame);
-    }
+    this.#emptyOutbox();
+    if (this.clear && isLoggedIn(this.state)) this.services.rooms.drained(this);
   }
 
   closed(end: Exclude<SilentEnd, "node-down">): void {
@@ -163,6 +158,24 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     } catch (error) {
       this.fault(error);
     }
+  }
+
+  get clear(): boolean {
+    return this.#outbox === undefined && this.transport.writable;
+  }
+
+  give(parcel: Parcel): void {
+    const { metrics } = this.services;
+    const frames = parcel.frames(this.batching);
+    for (const frame of frames) {
+      metrics.framesOut += 1;
+      metrics.bytesOut += this.transport.sizeOf(frame);
+    }
+    this.transport.sendNow(frames);
+  }
+
+  roomsChanged(): void {
+    this.services.log.roomsChanged(this);
   }
 
   /** Ends the connection and says why. Does nothing when it is over already. */
@@ -235,6 +248,15 @@ export class Session implements LoggedConnection, TransportHandlers, WheelEntry 
     if (this.#frameTokens >= 0) return true;
     this.end("rate-limited", `at most ${limits.frameRate.perSecond} frames a second`);
     return false;
+  }
+
+  #emptyOutbox(): void {
+    const { transport } = this;
+    while (this.#outbox !== undefined && transport.writable) {
+      const frame = this.#outbox.shift(transport);
+      if (frame === undefined) this.#outbox = undefined;
+      else this.#write(frame);
+    }
   }
 
   #write(frame: SharedFrame): void {

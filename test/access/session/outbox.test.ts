@@ -1,11 +1,14 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { admittance, Outbox } from "../../../internal/access/session/outbox.ts";
 import { Priority } from "../../../internal/access/session/priority.ts";
 import { CLOSE } from "../../../internal/status/close.ts";
 import { SharedFrame } from "../../../internal/wire/shared-frame.ts";
+import { DeliverSchema } from "../../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { LeftSchema, Message_Priority } from "../../../proto/gen/holdfast/wire/v1/wire_pb.ts";
+import { nodePushSubject } from "../../../streams/subjects.ts";
 import { eventually } from "../../support/eventually.ts";
+import { pushFrame } from "../fakes.ts";
 import { type LoggedIn, startNode, type TestNode } from "../node.ts";
 
 describe("an outbox", () => {
@@ -35,6 +38,14 @@ describe("an outbox", () => {
     ]);
     expect(outbox.shift(size)).toBeUndefined();
     expect(outbox.bytes).toBe(0);
+  });
+
+  test("lets go of what was taken, not only when it is empty", () => {
+    const outbox = new Outbox();
+    const frames = Array.from({ length: 100 }, (_, i) => frame(`${i}`));
+    for (const one of frames) outbox.push(one, Priority.NORMAL, size.sizeOf(one));
+    for (let i = 0; i < 90; i += 1) expect(outbox.shift(size)).toBe(frames[i]);
+    expect(outbox.held).toBeLessThanOrEqual(20);
   });
 
   const limits = { softLimitBytes: 100, hardLimitBytes: 1_000 };
@@ -67,20 +78,27 @@ describe.each([
 
   afterEach(() => at[Symbol.asyncDispose]());
 
-  const all = { kind: "all", app: "shop" } as const;
   const large = "x".repeat(100_000);
 
-  /** Broadcasts until the condition holds. The quick client reads along, so nothing waits for it. */
-  async function broadcastUntil(holds: () => boolean, priority: Message_Priority): Promise<void> {
+  async function push(text: string, priority: Message_Priority): Promise<void> {
+    const connections = [slow.counter, quick.counter];
+    const frame = pushFrame(text, { priority });
+    const deliver = create(DeliverSchema, { connections, frame, priority });
+    const subject = nodePushSubject(at.log.incarnation, "lo");
+    await at.messages.request(subject, toBinary(DeliverSchema, deliver), 5_000);
+  }
+
+  /** Pushes until the condition holds. The quick client reads along, so nothing waits for it. */
+  async function pushUntil(holds: () => boolean, priority: Message_Priority): Promise<void> {
     for (let sent = 0; !holds(); sent += 1) {
       if (sent === 1_000) throw new Error("100 MB were not enough");
-      at.stream.publish(all, large, { priority });
+      await push(large, priority);
       await quick.client.next("push");
     }
   }
 
   test("is closed as a slow consumer at the hard limit, and the others are not", async () => {
-    await broadcastUntil(() => at.log.ends("slow").length > 0, Message_Priority.NORMAL);
+    await pushUntil(() => at.log.ends("slow").length > 0, Message_Priority.NORMAL);
     expect(at.log.ends("slow")).toEqual(["slow-consumer"]);
     expect(at.log.ends("quick")).toEqual([]);
     slow.client.resume();
@@ -89,8 +107,8 @@ describe.each([
   });
 
   test("loses messages of low priority and nothing else, and is not closed for them", async () => {
-    await broadcastUntil(() => at.metrics.dropped > 20, Message_Priority.LOW);
-    at.stream.publish(all, "last", { priority: Message_Priority.NORMAL });
+    await pushUntil(() => at.metrics.dropped > 20, Message_Priority.LOW);
+    await push("last", Message_Priority.NORMAL);
     await quick.client.next("push");
     expect(at.log.ends("slow")).toEqual([]);
     slow.client.resume();
@@ -101,12 +119,12 @@ describe.each([
   });
 
   test("gets what is urgent before what waits, once it reads again", async () => {
-    await broadcastUntil(() => at.metrics.dropped > 0, Message_Priority.LOW);
+    await pushUntil(() => at.metrics.dropped > 0, Message_Priority.LOW);
     for (const [text, priority] of [
       ["normal", Message_Priority.NORMAL],
       ["high", Message_Priority.HIGH],
     ] as const) {
-      at.stream.publish(all, text, { priority });
+      await push(text, priority);
       await quick.client.next("push");
     }
     slow.client.resume();

@@ -1,8 +1,11 @@
 /** An access node with everything around it faked, for the parent to load and measure. */
 import { newAccessMetrics } from "../../../internal/access/metrics.ts";
 import { createAccessNode } from "../../../internal/access/service.ts";
+import { encodeJson, type RoomSettings } from "../../../streams/records.ts";
+import { roomKey } from "../../../streams/subjects.ts";
 import {
   FakeAppender,
+  FakeLink,
   FakeLog,
   FakeRevocations,
   FakeStream,
@@ -21,13 +24,16 @@ export type AccessServer = {
   cpu: { ask: null; answer: { micros: number } };
   /** Sent to clients since the start. */
   bytesOut: { ask: null; answer: { bytes: number } };
-  /** One message to the room "bench". */
-  publish: { ask: { text: string }; answer: null };
+  /** One message to a room, without a name "bench", which gathers nothing. */
+  publish: { ask: { text: string; room?: string }; answer: null };
 };
 
 const metrics = newAccessMetrics();
 const messages = new MemoryMessages();
 const stream = new FakeStream(messages);
+const roomSettings = new MemoryBucket();
+const never: RoomSettings = { zone: "", aggregation: "never" };
+roomSettings.put(roomKey("shop", "bench"), encodeJson(never), 0, () => {});
 const anywhere = { host: "127.0.0.1", port: 0, url: undefined };
 const node = await createAccessNode({
   config: {
@@ -47,7 +53,8 @@ const node = await createAccessNode({
     appender: new FakeAppender(),
     streams: new FakeStreams(),
     history: stream,
-    roomSettings: new MemoryBucket(),
+    link: new FakeLink(),
+    roomSettings,
     businesses: new MemoryBucket(),
     verifier: fakeVerifier,
     revocations: new FakeRevocations(),
@@ -73,8 +80,8 @@ answerParent<AccessServer>({
   },
   cpu: () => ({ micros: cpuMicros() }),
   bytesOut: () => ({ bytes: metrics.bytesOut }),
-  publish({ text }) {
-    stream.publish({ kind: "room", app: "shop", id: "bench" }, text);
+  publish({ text, room = "bench" }) {
+    stream.publish({ kind: "room", app: "shop", id: room }, text);
     return null;
   },
 });

@@ -20,8 +20,8 @@ export class Child<Questions extends { [name: string]: { ask: unknown; answer: u
   readonly #waiting = new Map<number, (answer: Answer) => void>();
   #lastId = 0;
 
-  /** Starts a TypeScript file beside this one. */
-  constructor(file: string, options: { execArgv?: string[] } = {}) {
+  /** Starts a TypeScript file: beside this one, unless it is a whole URL. */
+  constructor(file: string | URL, options: { execArgv?: string[] } = {}) {
     const url = new URL(file, import.meta.url);
     this.#process = tied(fork(url, { execArgv: options.execArgv ?? [], stdio: "inherit" }));
     this.#process.on("message", (answer: Answer) => {

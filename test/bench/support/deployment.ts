@@ -2,11 +2,11 @@ import { type Deployment, startDeployment } from "../../support/deployment.ts";
 import type { TestNats } from "../../support/nats.ts";
 import { CpuOf } from "./cpu.ts";
 
-/** One process of each role, the access one with so many workers. */
-export function startForBench(nats: TestNats, workers = 1): Promise<Deployment> {
+/** One process of each role, or some for the clients, each with so many workers. */
+export function startForBench(nats: TestNats, workers = 1, access = 1): Promise<Deployment> {
   return startDeployment({
     natsUrls: [nats.url],
-    access: 1,
+    access,
     workers,
     projectors: 1,
     // The load does not ping.

@@ -2,7 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { tokenOf } from "../../access/fakes.ts";
 import { answerParent } from "./child.ts";
-import { clientFrame, UPGRADE } from "./websocket-frames.ts";
+import { loggedIn } from "./raw-client.ts";
 
 export type Swarm = {
   /** Opens connections to a bare server. */
@@ -14,11 +14,15 @@ export type Swarm = {
       count: number;
       firstDevice: number;
       room: string | null;
+      /** How they read batches; without, not at all. */
+      encodings?: string[];
       /** One for each device; without them, such as the faked verifier takes. */
       tokens?: string[];
     };
     answer: null;
   };
+  /** Bytes that have come and were not asked for. */
+  received: { ask: null; answer: { bytes: number } };
   /** Resolves when this many bytes have come, over all sockets, since the last question. */
   receive: { ask: { bytes: number }; answer: null };
   close: { ask: null; answer: null };
@@ -59,47 +63,23 @@ function openBare(port: number): Promise<Socket> {
   });
 }
 
-const WELCOME = 0x0a;
-const JOINED = 0x3a;
-
-async function openLoggedIn(port: number, token: string, room: string | null): Promise<Socket> {
-  const socket = await openBare(port);
-  socket.write(UPGRADE);
-  await until(socket, (bytes) => bytes.includes("\r\n\r\n"));
-  const client = { platform: "web", appVersion: "1.0.0", sdk: "bench/1", network: "wifi" };
-  socket.write(clientFrame({ case: "login", value: { token, client } }));
-  await until(socket, (bytes) => bytes[2] === WELCOME);
-  if (room !== null) {
-    socket.write(clientFrame({ case: "join", value: { room } }));
-    await until(socket, (bytes) => bytes[2] === JOINED);
-  }
-  return socket;
-}
-
-/** Waits for the one frame (or HTTP head) that comes next. */
-function until(socket: Socket, right: (bytes: Buffer) => boolean): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once("data", (bytes: Buffer) => {
-      if (right(bytes)) resolve();
-      else reject(new Error(`unexpected: ${bytes.toString("latin1")}`));
-    });
-    socket.once("close", () => reject(new Error("closed")));
-  });
-}
-
 answerParent<Swarm>({
   async openBare({ port, count: total }) {
     await openAll(total, () => openBare(port));
     return null;
   },
-  async openLoggedIn({ port, count: total, firstDevice, room, tokens }) {
+  async openLoggedIn({ port, count: total, firstDevice, room, tokens, encodings = [] }) {
     const tokenFor = (index: number) => {
       const device = `device-${firstDevice + index}`;
       return tokens?.[index] ?? tokenOf({ device, user: `user of ${device}` });
     };
-    await openAll(total, (index) => openLoggedIn(port, tokenFor(index), room));
+    await openAll(total, (index) => {
+      const socket = connect({ host: "127.0.0.1", port });
+      return loggedIn(socket, tokenFor(index), { room, encodings });
+    });
     return null;
   },
+  received: () => ({ bytes: received }),
   receive: ({ bytes }) =>
     new Promise((resolve) => {
       wanted = bytes;

@@ -15,7 +15,7 @@ import type { Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file holdfast/wire/v1/wire.proto.
  */
 export const file_holdfast_wire_v1_wire: GenFile = /*@__PURE__*/
-  fileDesc("Chtob2xkZmFzdC93aXJlL3YxL3dpcmUucHJvdG8SEGhvbGRmYXN0LndpcmUudjEi5QIKC0NsaWVudEZyYW1lEigKBWxvZ2luGAEgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5Mb2dpbkgAEiYKBHBpbmcYAiABKAsyFi5ob2xkZmFzdC53aXJlLnYxLlBpbmdIABIqCgZ1cGxpbmsYAyABKAsyGC5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0gAEiYKBGpvaW4YBCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkpvaW5IABIoCgVsZWF2ZRgFIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuTGVhdmVIABIkCgNhY2sYBiABKAsyFS5ob2xkZmFzdC53aXJlLnYxLkFja0gAEiwKB3JlZnJlc2gYByABKAsyGS5ob2xkZmFzdC53aXJlLnYxLlJlZnJlc2hIABIqCgZsb2dvdXQYCCABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkxvZ291dEgAQgYKBGJvZHki+QMKC1NlcnZlckZyYW1lEiwKB3dlbGNvbWUYASABKAsyGS5ob2xkZmFzdC53aXJlLnYxLldlbGNvbWVIABImCgRwb25nGAIgASgLMhYuaG9sZGZhc3Qud2lyZS52MS5Qb25nSAASJgoEcHVzaBgDIAEoCzIWLmhvbGRmYXN0LndpcmUudjEuUHVzaEgAEigKBWJhdGNoGAQgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5CYXRjaEgAEjEKCnVwbGlua19hY2sYBSABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0Fja0gAEjUKDHVwbGlua19yZXBseRgGIAEoCzIdLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rUmVwbHlIABIqCgZqb2luZWQYByABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkpvaW5lZEgAEiYKBGxlZnQYCCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkxlZnRIABIoCgVkcmFpbhgJIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRHJhaW5IABIoCgVjbG9zZRgKIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuQ2xvc2VIABIoCgVlcnJvchgLIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRXJyb3JIAEIGCgRib2R5Il4KBkNsaWVudBIQCghwbGF0Zm9ybRgBIAEoCRITCgthcHBfdmVyc2lvbhgCIAEoCRILCgNzZGsYAyABKAkSDwoHbmV0d29yaxgEIAEoCRIPCgdjYXJyaWVyGAUgASgJIrQBCgVMb2dpbhINCgV0b2tlbhgBIAEoCRIoCgZjbGllbnQYAiABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkNsaWVudBIoCgZyZXN1bWUYAyABKAsyGC5ob2xkZmFzdC53aXJlLnYxLlJlc3VtZRIeChZsYXN0X2RlbGl2ZXJ5X3NlcXVlbmNlGAQgASgEEhIKCmJ1c2luZXNzZXMYBSADKAkSFAoMbG9naW5fbnVtYmVyGAYgASgEIkYKBlJlc3VtZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEiUKBXJvb21zGAIgAygLMhYuaG9sZGZhc3Qud2lyZS52MS5Kb2luIhoKBFBpbmcSEgoKZm9yZWdyb3VuZBgBIAEoCCLsAQoGVXBsaW5rEhAKCGJ1c2luZXNzGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSDgoEZGF0YRgDIAEoDEgAEg4KBHRleHQYBCABKAlIABI4CghtZXRhZGF0YRgFIAMoCzImLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rLk1ldGFkYXRhRW50cnkSEgoKcmV0cmFuc21pdBgGIAEoCBISCgp3YW50X3JlcGx5GAcgASgIGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdwYXlsb2FkIiYKBEpvaW4SDAoEcm9vbRgBIAEoCRIQCghwb3NpdGlvbhgCIAEoBCIVCgVMZWF2ZRIMCgRyb29tGAEgASgJIiAKA0FjaxIZChFkZWxpdmVyeV9zZXF1ZW5jZRgBIAEoBCIYCgdSZWZyZXNoEg0KBXRva2VuGAEgASgJIggKBkxvZ291dCKEAQoHV2VsY29tZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEgwKBG5vZGUYAiABKAkSGQoRaGVhcnRiZWF0X3NlY29uZHMYAyABKA0SDwoHcmVzdW1lZBgEIAEoCBIoCgZsaW1pdHMYBSABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkxpbWl0cyJKCgZMaW1pdHMSFwoPbWF4X2ZyYW1lX2J5dGVzGAEgASgNEhEKCW1heF9yb29tcxgCIAEoDRIUCgxpZGxlX3NlY29uZHMYAyABKA0iIQoEUG9uZxIZChFoZWFydGJlYXRfc2Vjb25kcxgBIAEoDSIyCgRQdXNoEioKB21lc3NhZ2UYASABKAsyGS5ob2xkZmFzdC53aXJlLnYxLk1lc3NhZ2UijwMKB01lc3NhZ2USEgoKbWVzc2FnZV9pZBgBIAEoCRIQCghidXNpbmVzcxgCIAEoCRIMCgRyb29tGAMgASgJEg4KBGRhdGEYBCABKAxIABIOCgR0ZXh0GAUgASgJSAASOQoIbWV0YWRhdGEYBiADKAsyJy5ob2xkZmFzdC53aXJlLnYxLk1lc3NhZ2UuTWV0YWRhdGFFbnRyeRI0Cghwcmlvcml0eRgHIAEoDjIiLmhvbGRmYXN0LndpcmUudjEuTWVzc2FnZS5Qcmlvcml0eRIZChFkZWxpdmVyeV9zZXF1ZW5jZRgIIAEoBBIQCghwb3NpdGlvbhgJIAEoBBIrCgdzZW50X2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoIUHJpb3JpdHkSCgoGTk9STUFMEAASCAoESElHSBABEgcKA0xPVxACQgkKB3BheWxvYWQiNgoFQmF0Y2gSEAoIZW5jb2RpbmcYASABKAkSDQoFY291bnQYAiABKA0SDAoEZGF0YRgDIAEoDCJnCglVcGxpbmtBY2sSEgoKcmVxdWVzdF9pZBgBIAEoCRIuCgZzdGF0dXMYAiABKA4yHi5ob2xkZmFzdC53aXJlLnYxLlVwbGlua1N0YXR1cxIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDSJ8CgtVcGxpbmtSZXBseRISCgpyZXF1ZXN0X2lkGAEgASgJEi4KBnN0YXR1cxgCIAEoDjIeLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rU3RhdHVzEg4KBGRhdGEYAyABKAxIABIOCgR0ZXh0GAQgASgJSABCCQoHcGF5bG9hZCI7CgZKb2luZWQSDAoEcm9vbRgBIAEoCRIQCghwb3NpdGlvbhgCIAEoBBIRCglyZWNvdmVyZWQYAyABKAgiFAoETGVmdBIMCgRyb29tGAEgASgJIkoKBURyYWluEhEKCXdpdGhpbl9tcxgBIAEoDRIuCglyZWNvbm5lY3QYAiABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlJlY29ubmVjdCJVCgVDbG9zZRIMCgRjb2RlGAEgASgNEg4KBnJlYXNvbhgCIAEoCRIuCglyZWNvbm5lY3QYAyABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlJlY29ubmVjdCIwCglSZWNvbm5lY3QSEAoIYWZ0ZXJfbXMYASABKA0SEQoJZW5kcG9pbnRzGAIgAygJIkcKBUVycm9yEgwKBGNvZGUYASABKA0SDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDAoEcm9vbRgEIAEoCSqPAQoMVXBsaW5rU3RhdHVzEh0KGVVQTElOS19TVEFUVVNfVU5TUEVDSUZJRUQQABIGCgJPSxABEggKBEJVU1kQAhIUChBVTktOT1dOX0JVU0lORVNTEAMSDwoLVU5BVkFJTEFCTEUQBBILCgdUSU1FT1VUEAUSDQoJVE9PX0xBUkdFEAYSCwoHUkVGVVNFRBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Chtob2xkZmFzdC93aXJlL3YxL3dpcmUucHJvdG8SEGhvbGRmYXN0LndpcmUudjEi5QIKC0NsaWVudEZyYW1lEigKBWxvZ2luGAEgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5Mb2dpbkgAEiYKBHBpbmcYAiABKAsyFi5ob2xkZmFzdC53aXJlLnYxLlBpbmdIABIqCgZ1cGxpbmsYAyABKAsyGC5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0gAEiYKBGpvaW4YBCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkpvaW5IABIoCgVsZWF2ZRgFIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuTGVhdmVIABIkCgNhY2sYBiABKAsyFS5ob2xkZmFzdC53aXJlLnYxLkFja0gAEiwKB3JlZnJlc2gYByABKAsyGS5ob2xkZmFzdC53aXJlLnYxLlJlZnJlc2hIABIqCgZsb2dvdXQYCCABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkxvZ291dEgAQgYKBGJvZHki1wQKC1NlcnZlckZyYW1lEiwKB3dlbGNvbWUYASABKAsyGS5ob2xkZmFzdC53aXJlLnYxLldlbGNvbWVIABImCgRwb25nGAIgASgLMhYuaG9sZGZhc3Qud2lyZS52MS5Qb25nSAASJgoEcHVzaBgDIAEoCzIWLmhvbGRmYXN0LndpcmUudjEuUHVzaEgAEigKBWJhdGNoGAQgASgLMhcuaG9sZGZhc3Qud2lyZS52MS5CYXRjaEgAEjEKCnVwbGlua19hY2sYBSABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlVwbGlua0Fja0gAEjUKDHVwbGlua19yZXBseRgGIAEoCzIdLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rUmVwbHlIABIqCgZqb2luZWQYByABKAsyGC5ob2xkZmFzdC53aXJlLnYxLkpvaW5lZEgAEiYKBGxlZnQYCCABKAsyFi5ob2xkZmFzdC53aXJlLnYxLkxlZnRIABIoCgVkcmFpbhgJIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRHJhaW5IABIoCgVjbG9zZRgKIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuQ2xvc2VIABIoCgVlcnJvchgLIAEoCzIXLmhvbGRmYXN0LndpcmUudjEuRXJyb3JIABIuCghzdGFuZGluZxgMIAEoCzIaLmhvbGRmYXN0LndpcmUudjEuU3RhbmRpbmdIABIsCgdza2lwcGVkGA0gASgLMhkuaG9sZGZhc3Qud2lyZS52MS5Ta2lwcGVkSABCBgoEYm9keSJeCgZDbGllbnQSEAoIcGxhdGZvcm0YASABKAkSEwoLYXBwX3ZlcnNpb24YAiABKAkSCwoDc2RrGAMgASgJEg8KB25ldHdvcmsYBCABKAkSDwoHY2FycmllchgFIAEoCSLHAQoFTG9naW4SDQoFdG9rZW4YASABKAkSKAoGY2xpZW50GAIgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSKAoGcmVzdW1lGAMgASgLMhguaG9sZGZhc3Qud2lyZS52MS5SZXN1bWUSHgoWbGFzdF9kZWxpdmVyeV9zZXF1ZW5jZRgEIAEoBBISCgpidXNpbmVzc2VzGAUgAygJEhQKDGxvZ2luX251bWJlchgGIAEoBBIRCgllbmNvZGluZ3MYByADKAkidQoGUmVzdW1lEhUKDWNvbm5lY3Rpb25faWQYASABKAkSJQoFcm9vbXMYAiADKAsyFi5ob2xkZmFzdC53aXJlLnYxLkpvaW4SLQoJc3RhbmRpbmdzGAMgAygLMhouaG9sZGZhc3Qud2lyZS52MS5TdGFuZGluZyIaCgRQaW5nEhIKCmZvcmVncm91bmQYASABKAgi7AEKBlVwbGluaxIQCghidXNpbmVzcxgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEg4KBGRhdGEYAyABKAxIABIOCgR0ZXh0GAQgASgJSAASOAoIbWV0YWRhdGEYBSADKAsyJi5ob2xkZmFzdC53aXJlLnYxLlVwbGluay5NZXRhZGF0YUVudHJ5EhIKCnJldHJhbnNtaXQYBiABKAgSEgoKd2FudF9yZXBseRgHIAEoCBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHcGF5bG9hZCI1CgRKb2luEgwKBHJvb20YASABKAkSEAoIcG9zaXRpb24YAiABKAQSDQoFZXBvY2gYAyABKAQiFQoFTGVhdmUSDAoEcm9vbRgBIAEoCSIgCgNBY2sSGQoRZGVsaXZlcnlfc2VxdWVuY2UYASABKAQiGAoHUmVmcmVzaBINCgV0b2tlbhgBIAEoCSIICgZMb2dvdXQihAEKB1dlbGNvbWUSFQoNY29ubmVjdGlvbl9pZBgBIAEoCRIMCgRub2RlGAIgASgJEhkKEWhlYXJ0YmVhdF9zZWNvbmRzGAMgASgNEg8KB3Jlc3VtZWQYBCABKAgSKAoGbGltaXRzGAUgASgLMhguaG9sZGZhc3Qud2lyZS52MS5MaW1pdHMiSgoGTGltaXRzEhcKD21heF9mcmFtZV9ieXRlcxgBIAEoDRIRCgltYXhfcm9vbXMYAiABKA0SFAoMaWRsZV9zZWNvbmRzGAMgASgNIiEKBFBvbmcSGQoRaGVhcnRiZWF0X3NlY29uZHMYASABKA0iMgoEUHVzaBIqCgdtZXNzYWdlGAEgASgLMhkuaG9sZGZhc3Qud2lyZS52MS5NZXNzYWdlIp0DCgdNZXNzYWdlEhIKCm1lc3NhZ2VfaWQYASABKAkSEAoIYnVzaW5lc3MYAiABKAkSDAoEcm9vbRgDIAEoCRIOCgRkYXRhGAQgASgMSAASDgoEdGV4dBgFIAEoCUgAEjkKCG1ldGFkYXRhGAYgAygLMicuaG9sZGZhc3Qud2lyZS52MS5NZXNzYWdlLk1ldGFkYXRhRW50cnkSNAoIcHJpb3JpdHkYByABKA4yIi5ob2xkZmFzdC53aXJlLnYxLk1lc3NhZ2UuUHJpb3JpdHkSGQoRZGVsaXZlcnlfc2VxdWVuY2UYCCABKAQSEAoIcG9zaXRpb24YCSABKAQSKwoHc2VudF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEem9uZRgLIAEoCRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiKQoIUHJpb3JpdHkSCgoGTk9STUFMEAASCAoESElHSBABEgcKA0xPVxACQgkKB3BheWxvYWQiNgoFQmF0Y2gSEAoIZW5jb2RpbmcYASABKAkSDQoFY291bnQYAiABKA0SDAoEZGF0YRgDIAEoDCJnCglVcGxpbmtBY2sSEgoKcmVxdWVzdF9pZBgBIAEoCRIuCgZzdGF0dXMYAiABKA4yHi5ob2xkZmFzdC53aXJlLnYxLlVwbGlua1N0YXR1cxIWCg5yZXRyeV9hZnRlcl9tcxgDIAEoDSJ8CgtVcGxpbmtSZXBseRISCgpyZXF1ZXN0X2lkGAEgASgJEi4KBnN0YXR1cxgCIAEoDjIeLmhvbGRmYXN0LndpcmUudjEuVXBsaW5rU3RhdHVzEg4KBGRhdGEYAyABKAxIABIOCgR0ZXh0GAQgASgJSABCCQoHcGF5bG9hZCJKCgZKb2luZWQSDAoEcm9vbRgBIAEoCRIQCghwb3NpdGlvbhgCIAEoBBIRCglyZWNvdmVyZWQYAyABKAgSDQoFZXBvY2gYBCABKAQiTAoIU3RhbmRpbmcSDAoEem9uZRgBIAEoCRIQCghwb3NpdGlvbhgCIAEoBBINCgVlcG9jaBgDIAEoBBIRCglyZWNvdmVyZWQYBCABKAgiUgoHU2tpcHBlZBIMCgRyb29tGAEgASgJEgwKBHpvbmUYAiABKAkSDQoFYWZ0ZXIYAyABKAQSDQoFdXBfdG8YBCABKAQSDQoFY291bnQYBSABKA0iFAoETGVmdBIMCgRyb29tGAEgASgJIkoKBURyYWluEhEKCXdpdGhpbl9tcxgBIAEoDRIuCglyZWNvbm5lY3QYAiABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlJlY29ubmVjdCJVCgVDbG9zZRIMCgRjb2RlGAEgASgNEg4KBnJlYXNvbhgCIAEoCRIuCglyZWNvbm5lY3QYAyABKAsyGy5ob2xkZmFzdC53aXJlLnYxLlJlY29ubmVjdCIwCglSZWNvbm5lY3QSEAoIYWZ0ZXJfbXMYASABKA0SEQoJZW5kcG9pbnRzGAIgAygJIkcKBUVycm9yEgwKBGNvZGUYASABKA0SDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDAoEcm9vbRgEIAEoCSqPAQoMVXBsaW5rU3RhdHVzEh0KGVVQTElOS19TVEFUVVNfVU5TUEVDSUZJRUQQABIGCgJPSxABEggKBEJVU1kQAhIUChBVTktOT1dOX0JVU0lORVNTEAMSDwoLVU5BVkFJTEFCTEUQBBILCgdUSU1FT1VUEAUSDQoJVE9PX0xBUkdFEAYSCwoHUkVGVVNFRBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Everything a client may send. One frame is one WebSocket message, or one length-prefixed block on TCP.
@@ -159,6 +159,22 @@ export type ServerFrame = Message$1<"holdfast.wire.v1.ServerFrame"> & {
      */
     value: Error;
     case: "error";
+  } | {
+    /**
+     * Only to clients that offered encodings.
+     *
+     * @generated from field: holdfast.wire.v1.Standing standing = 12;
+     */
+    value: Standing;
+    case: "standing";
+  } | {
+    /**
+     * Only to clients that offered encodings.
+     *
+     * @generated from field: holdfast.wire.v1.Skipped skipped = 13;
+     */
+    value: Skipped;
+    case: "skipped";
   } | { case: undefined; value?: undefined };
 };
 
@@ -259,6 +275,14 @@ export type Login = Message$1<"holdfast.wire.v1.Login"> & {
    * @generated from field: uint64 login_number = 6;
    */
   loginNumber: bigint;
+
+  /**
+   * What this client can read of Batch.encoding: "zlib", "br", "zstd", and "identity" for batches that
+   * are not compressed. A client that offers nothing is sent no batch, no standing and no skipped.
+   *
+   * @generated from field: repeated string encodings = 7;
+   */
+  encodings: string[];
 };
 
 /**
@@ -283,6 +307,13 @@ export type Resume = Message$1<"holdfast.wire.v1.Resume"> & {
    * @generated from field: repeated holdfast.wire.v1.Join rooms = 2;
    */
   rooms: Join[];
+
+  /**
+   * Where this client stood in the zones of its rooms and in the broadcasts of its app, as it was told.
+   *
+   * @generated from field: repeated holdfast.wire.v1.Standing standings = 3;
+   */
+  standings: Standing[];
 };
 
 /**
@@ -390,6 +421,13 @@ export type Join = Message$1<"holdfast.wire.v1.Join"> & {
    * @generated from field: uint64 position = 2;
    */
   position: bigint;
+
+  /**
+   * The one that Joined gave with it; 0: the present one.
+   *
+   * @generated from field: uint64 epoch = 3;
+   */
+  epoch: bigint;
 };
 
 /**
@@ -633,7 +671,7 @@ export type Message = Message$1<"holdfast.wire.v1.Message"> & {
   deliverySequence: bigint;
 
   /**
-   * Set for room, zone and broadcast messages: increasing per room.
+   * Set for room, zone and broadcast messages: increasing per room, per zone, and among broadcasts.
    *
    * @generated from field: uint64 position = 9;
    */
@@ -643,6 +681,13 @@ export type Message = Message$1<"holdfast.wire.v1.Message"> & {
    * @generated from field: google.protobuf.Timestamp sent_at = 10;
    */
   sentAt?: Timestamp | undefined;
+
+  /**
+   * Set for messages to a zone. A message with a position and neither room nor zone is a broadcast.
+   *
+   * @generated from field: string zone = 11;
+   */
+  zone: string;
 };
 
 /**
@@ -690,7 +735,7 @@ export const Message_PrioritySchema: GenEnum<Message_Priority> = /*@__PURE__*/
  */
 export type Batch = Message$1<"holdfast.wire.v1.Batch"> & {
   /**
-   * "" for none, "br" for brotli, "zlib".
+   * "" for none, "br" for brotli, "zlib", "zstd".
    *
    * @generated from field: string encoding = 1;
    */
@@ -783,6 +828,9 @@ export const UplinkReplySchema: GenMessage<UplinkReply> = /*@__PURE__*/
   messageDesc(file_holdfast_wire_v1_wire, 19);
 
 /**
+ * The client is in the room. Sent again when messages were lost for this member: `recovered` is false,
+ * and what follows comes after `position`.
+ *
  * @generated from message holdfast.wire.v1.Joined
  */
 export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
@@ -792,7 +840,7 @@ export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
   room: string;
 
   /**
-   * The position of the newest message of the room.
+   * The position of the newest message of the room. Never 0.
    *
    * @generated from field: uint64 position = 2;
    */
@@ -804,6 +852,13 @@ export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
    * @generated from field: bool recovered = 3;
    */
   recovered: boolean;
+
+  /**
+   * Positions of another epoch say nothing: the messages were numbered anew.
+   *
+   * @generated from field: uint64 epoch = 4;
+   */
+  epoch: bigint;
 };
 
 /**
@@ -812,6 +867,90 @@ export type Joined = Message$1<"holdfast.wire.v1.Joined"> & {
  */
 export const JoinedSchema: GenMessage<Joined> = /*@__PURE__*/
   messageDesc(file_holdfast_wire_v1_wire, 20);
+
+/**
+ * Where the client stands in a zone that it hears by one of its rooms, or in the broadcasts of its app:
+ * what Joined says of a room. For Resume.standings, with the position last seen.
+ *
+ * @generated from message holdfast.wire.v1.Standing
+ */
+export type Standing = Message$1<"holdfast.wire.v1.Standing"> & {
+  /**
+   * "" for broadcasts.
+   *
+   * @generated from field: string zone = 1;
+   */
+  zone: string;
+
+  /**
+   * 0 when it hears the zone no more.
+   *
+   * @generated from field: uint64 position = 2;
+   */
+  position: bigint;
+
+  /**
+   * @generated from field: uint64 epoch = 3;
+   */
+  epoch: bigint;
+
+  /**
+   * True when everything since the position of the resume follows.
+   *
+   * @generated from field: bool recovered = 4;
+   */
+  recovered: boolean;
+};
+
+/**
+ * Describes the message holdfast.wire.v1.Standing.
+ * Use `create(StandingSchema)` to create a new message.
+ */
+export const StandingSchema: GenMessage<Standing> = /*@__PURE__*/
+  messageDesc(file_holdfast_wire_v1_wire, 21);
+
+/**
+ * Messages of low priority that were left out, because the client was too far behind.
+ *
+ * @generated from message holdfast.wire.v1.Skipped
+ */
+export type Skipped = Message$1<"holdfast.wire.v1.Skipped"> & {
+  /**
+   * Neither room nor zone: broadcasts.
+   *
+   * @generated from field: string room = 1;
+   */
+  room: string;
+
+  /**
+   * @generated from field: string zone = 2;
+   */
+  zone: string;
+
+  /**
+   * They lie above this position, and at most at the other.
+   *
+   * @generated from field: uint64 after = 3;
+   */
+  after: bigint;
+
+  /**
+   * @generated from field: uint64 up_to = 4;
+   */
+  upTo: bigint;
+
+  /**
+   * @generated from field: uint32 count = 5;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message holdfast.wire.v1.Skipped.
+ * Use `create(SkippedSchema)` to create a new message.
+ */
+export const SkippedSchema: GenMessage<Skipped> = /*@__PURE__*/
+  messageDesc(file_holdfast_wire_v1_wire, 22);
 
 /**
  * @generated from message holdfast.wire.v1.Left
@@ -828,7 +967,7 @@ export type Left = Message$1<"holdfast.wire.v1.Left"> & {
  * Use `create(LeftSchema)` to create a new message.
  */
 export const LeftSchema: GenMessage<Left> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 21);
+  messageDesc(file_holdfast_wire_v1_wire, 23);
 
 /**
  * The node is being emptied: reconnect elsewhere within this time, before it closes the connection.
@@ -852,7 +991,7 @@ export type Drain = Message$1<"holdfast.wire.v1.Drain"> & {
  * Use `create(DrainSchema)` to create a new message.
  */
 export const DrainSchema: GenMessage<Drain> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 22);
+  messageDesc(file_holdfast_wire_v1_wire, 24);
 
 /**
  * The last frame before the connection ends.
@@ -885,7 +1024,7 @@ export type Close = Message$1<"holdfast.wire.v1.Close"> & {
  * Use `create(CloseSchema)` to create a new message.
  */
 export const CloseSchema: GenMessage<Close> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 23);
+  messageDesc(file_holdfast_wire_v1_wire, 25);
 
 /**
  * @generated from message holdfast.wire.v1.Reconnect
@@ -909,7 +1048,7 @@ export type Reconnect = Message$1<"holdfast.wire.v1.Reconnect"> & {
  * Use `create(ReconnectSchema)` to create a new message.
  */
 export const ReconnectSchema: GenMessage<Reconnect> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 24);
+  messageDesc(file_holdfast_wire_v1_wire, 26);
 
 /**
  * A request that was refused without ending the connection.
@@ -947,7 +1086,7 @@ export type Error = Message$1<"holdfast.wire.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_holdfast_wire_v1_wire, 25);
+  messageDesc(file_holdfast_wire_v1_wire, 27);
 
 /**
  * @generated from enum holdfast.wire.v1.UplinkStatus

@@ -90,6 +90,8 @@ const option = <S extends z.ZodType, F extends string | undefined>(
 export const OPTIONS = {
   natsUrl: option(natsUrls, undefined, "NATS to use; unset: an embedded nats-server is run"),
   natsCreds: option(z.string(), undefined, "file with NATS credentials"),
+  natsUser: option(z.string().min(1, "must not be empty"), undefined, "NATS user"),
+  natsPassword: option(z.string().min(1, "must not be empty"), undefined, "its password"),
   natsServer: option(
     z.string(),
     undefined,
@@ -209,6 +211,19 @@ type Values = {
 };
 
 export type Config = Readonly<Values>;
+
+/** What may be shown of an option's value: of keys and passwords nothing, of URLs not their users. */
+export function shownValue(option: OptionName, value: unknown): unknown {
+  if (option === "natsPassword" || (option.endsWith("Key") && option !== "tlsKey")) {
+    return "[redacted]";
+  }
+  if (option !== "natsUrl") return value;
+  return Array.isArray(value) ? value.map(withoutUser) : withoutUser(value);
+}
+
+function withoutUser(url: unknown): unknown {
+  return typeof url === "string" ? url.replace(/\/\/[^/,\s]*@/g, "//[redacted]@") : url;
+}
 
 /** `natsUrl` → `HOLDFAST_NATS_URL`. */
 export function envName(option: OptionName): string {

@@ -363,6 +363,14 @@ export function parseBusinessKey(key: string): { app: string; business: string }
   return { app: fromToken(key.slice(0, dot)), business: fromToken(key.slice(dot + 1)) };
 }
 
+/** `hf_meta`: `canary.<name>`. */
+export function canaryKey(name: string): string {
+  return `canary.${toToken(name)}`;
+}
+
+/** Every canary rule. */
+export const CANARIES_FILTER = "canary.*";
+
 /** `hf_app`: `<app>`. */
 export function appKey(app: string): string {
   return toToken(app);

@@ -18,7 +18,10 @@ const STATUS: Partial<Record<Code, number>> = {
   [Code.ResourceExhausted]: 429,
   [Code.Unavailable]: 503,
 };
-const KNOWN = ["app", "device", "user", "platform", "app_version", "network", "carrier"];
+const KNOWN = [
+  ...["app", "device", "user", "platform", "app_version", "network", "carrier"],
+  ...["labels", "protocols"],
+];
 
 /**
  * `GET /admit?app=…&device=…`: Admit for the simplest client, which need not write JSON. The same
@@ -70,11 +73,24 @@ async function admitted(
       network: value("network"),
       carrier: value("carrier"),
     },
+    labels: labelsOf(value("labels")),
+    protocols: value("protocols") === "" ? [] : value("protocols").split(","),
   });
   validate(AdmitRequestSchema, request);
   const headers = new Headers(authorization === undefined ? {} : { authorization });
   const response = await admit(options, request, bearerOf(headers));
   return toJson(AdmitResponseSchema, response) as Record<string, unknown>;
+}
+
+/** "region=eu,tier=gold" */
+function labelsOf(text: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const part of text === "" ? [] : text.split(",")) {
+    const equals = part.indexOf("=");
+    if (equals < 1) throw new HoldfastError("invalid", 'labels: must be "name=value,name=value"');
+    labels[part.slice(0, equals)] = part.slice(equals + 1);
+  }
+  return labels;
 }
 
 /** As the Connect protocol spells it, such as "invalid_argument". */

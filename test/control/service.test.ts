@@ -6,10 +6,11 @@ import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
 import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import { admitByGet } from "../../internal/control/admit-get.ts";
+import { Canaries } from "../../internal/control/canary.ts";
+import { Dispatch } from "../../internal/control/dispatch.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
 import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
-import { Turns } from "../../internal/control/turns.ts";
 import { type HttpServer, notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { createLogger } from "../../internal/observe/logger.ts";
@@ -57,6 +58,7 @@ describe("the control API", () => {
     const keys = await SigningKeys.follow(secrets);
     verifier = new TokenVerifier({ keys, apps });
     const nodes = new NodeRegistry({ messages });
+    const canaries = await Canaries.follow(new MemoryBucket());
     const options = {
       apps,
       keys,
@@ -65,11 +67,11 @@ describe("the control API", () => {
       revoked: new MemoryBucket(),
       operator: new Operator("op"),
       orders: new NodeOrders(nodes, messages),
-      nodes,
+      canaries,
+      dispatch: new Dispatch({ nodes, canaries, clock: systemClock, random: Math.random }),
       clock: systemClock,
-      random: Math.random,
       tokenSeconds: 600,
-      turns: new Turns(systemClock, Math.random),
+      heartbeatSeconds: 30,
     };
     server = await startHttpServer({
       doorkeeper: controlDoorkeeper(options),

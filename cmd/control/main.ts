@@ -11,7 +11,7 @@ import { Canaries } from "../../internal/control/canary.ts";
 import { Dispatch } from "../../internal/control/dispatch.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
-import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
+import { controlDoorkeeper, controlRoutes, quickCalls } from "../../internal/control/service.ts";
 import type { HttpHandler } from "../../internal/http/handler.ts";
 import { notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
@@ -59,6 +59,7 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
     await startHttpServer({
       listen: config.controlListen,
       routes: controlRoutes(options),
+      quick: quickCalls(options),
       doorkeeper: controlDoorkeeper(options),
       ready,
       log,

@@ -17,7 +17,7 @@ import { Canaries } from "../../internal/control/canary.ts";
 import { Dispatch } from "../../internal/control/dispatch.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
-import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
+import { controlDoorkeeper, controlRoutes, quickCalls } from "../../internal/control/service.ts";
 import { notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { createLogger } from "../../internal/observe/logger.ts";
@@ -93,6 +93,7 @@ async function bench(): Promise<void> {
     log: createLogger("fatal"),
     ready: () => true,
     routes: controlRoutes(options),
+    quick: quickCalls(options),
     pages: admitByGet(options, notFound),
   });
 

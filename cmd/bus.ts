@@ -11,6 +11,7 @@ import type { Logger } from "../internal/observe/logger.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
 import type { BucketName } from "../streams/layout.ts";
 import type { Deployment } from "../streams/records.ts";
+import { type NatsAccess, natsAccess } from "./nats-access.ts";
 import { untilAnswered } from "./patience.ts";
 import type { RoleContext } from "./role.ts";
 
@@ -19,6 +20,8 @@ const FIRST = { partitions: 16, logStreams: 1, replicas: 1 };
 export interface Bus extends AsyncDisposable {
   readonly connection: Connection;
   readonly deployment: Deployment;
+  /** How other connections to the same NATS are opened. */
+  readonly access: NatsAccess;
   bucket(name: BucketName): Bucket;
   /** `what` is named when JetStream does not take its messages. */
   appender(what: string): NatsAppender;
@@ -36,21 +39,16 @@ export async function openBus(role: string, context: RoleContext): Promise<Bus> 
       `role ${role} needs --nats-url or HOLDFAST_NATS_URL; only "all" brings a NATS along`,
     );
   }
+  const access = await natsAccess(config, urls);
   await using owned = new AsyncDisposableStack();
   const another = async (name: string) => {
     const events = {
       waiting: (why: HoldfastError) => log.warn({ why: why.message }, "waiting for NATS"),
       fault: (error: HoldfastError) => log.error({ err: error }, "NATS"),
     };
-    const { natsCreds: credsFile, nodeName } = config;
+    const { nodeName } = config;
     const full = nodeName === undefined ? `holdfast ${name}` : `holdfast ${name} ${nodeName}`;
-    const connection = await connect({
-      urls,
-      name: full,
-      credsFile,
-      events,
-      signal: context.signal,
-    });
+    const connection = await connect({ ...access, name: full, events, signal: context.signal });
     followLink(connection, log.child({ connection: name }), context.signal);
     return connection;
   };
@@ -60,6 +58,7 @@ export async function openBus(role: string, context: RoleContext): Promise<Bus> 
   return {
     connection,
     deployment,
+    access,
     another: async (name) => open.use(await another(name)),
     bucket: (name) => new NatsBucket(connection, name),
     appender: (what) => open.use(createAppender(connection, what, log)),

@@ -32,6 +32,8 @@ export async function startEmbedded(parent: RoleContext): Promise<EmbeddedNats> 
       } else log.warn(event, "embedded nats-server");
     },
   });
-  announceListening(log, { transport: "nats", address: nats.url });
+  // Not in the address: clients for JavaScript are refused with it, see EmbeddedNats.url.
+  const { user, password, url: address } = nats;
+  announceListening(log, { transport: "nats", address, user, password });
   return nats;
 }

@@ -9,11 +9,13 @@ import {
   OPTION_NAMES,
   OPTIONS,
   type OptionName,
+  shownValue,
 } from "../internal/config/options.ts";
 import { HoldfastError } from "../internal/status/errors.ts";
 import { adminCommands } from "./admin/command.ts";
 import { businessCommand } from "./business/command.ts";
 import { deploymentCommand } from "./deployment/command.ts";
+import { natsConfigCommand } from "./nats-config/command.ts";
 import type { Role } from "./role.ts";
 import { traceCommand } from "./trace/command.ts";
 
@@ -63,9 +65,10 @@ withOptions(program.command("check-config"))
   .description("says what is wrong with the configuration, or prints it")
   .action((_options, command: Command) =>
     exitOnMistake(() => {
-      const shown = Object.entries(configOf(command)).map(([option, value]) =>
-        option.endsWith("Key") && option !== "tlsKey" ? [option, "[redacted]"] : [option, value],
-      );
+      const shown = Object.entries(configOf(command)).map(([option, value]) => [
+        option,
+        shownValue(option as OptionName, value),
+      ]);
       console.log(JSON.stringify(Object.fromEntries(shown), null, 2));
     }),
   );
@@ -81,6 +84,7 @@ program
 
 for (const command of adminCommands(exitOnMistake)) program.addCommand(command);
 program.addCommand(businessCommand(exitOnMistake));
+program.addCommand(natsConfigCommand(exitOnMistake));
 program.addCommand(deploymentCommand(exitOnMistake));
 program.addCommand(traceCommand(exitOnMistake));
 

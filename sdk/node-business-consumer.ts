@@ -15,6 +15,8 @@ export interface ConsumerOptions {
   subject: string;
   /** Shared by every instance, and remembered by the server; undefined: for this instance alone. */
   durable: string | undefined;
+  /** Of a consumer for this instance alone: its name. Unset: any that is free. */
+  own?: string | undefined;
   /** How many messages may be under way with all instances. */
   underWay: number;
   /** A message that was not acknowledged for so long is given to another instance. */
@@ -25,6 +27,8 @@ export interface ConsumerOptions {
 }
 
 const AGAIN_MS = 1_000;
+/** The server forgets the consumer of an instance that is gone for so long. */
+const OWN_KEPT_MS = 60_000;
 
 /** Reads a stream, acknowledging what was handled. Disposal waits for what is under way. */
 export class StreamConsumer implements AsyncDisposable {
@@ -66,7 +70,8 @@ export class StreamConsumer implements AsyncDisposable {
   }
 
   async #open(): Promise<Consumer> {
-    const { stream, subject, durable, underWay, ackWaitMs } = this.#options;
+    const { stream, subject, durable, own, underWay, ackWaitMs } = this.#options;
+    if (durable === undefined && own !== undefined) return this.#openOwn(own);
     if (durable === undefined) {
       const deliver = { deliver_policy: DeliverPolicy.All, filter_subjects: [subject] };
       return jetstream(this.#nc).consumers.get(stream, deliver);
@@ -81,6 +86,24 @@ export class StreamConsumer implements AsyncDisposable {
       max_ack_pending: underWay,
     });
     return jetstream(this.#nc).consumers.get(stream, durable);
+  }
+
+  /** From the start of the stream, as without a name; what an earlier one of the name has read does not count. */
+  async #openOwn(name: string): Promise<Consumer> {
+    const { stream, subject } = this.#options;
+    const jsm = await jetstreamManager(this.#nc);
+    // There may be none.
+    await jsm.consumers.delete(stream, name).catch(() => {});
+    await jsm.consumers.add(stream, {
+      name,
+      filter_subject: subject,
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.All,
+      inactive_threshold: nanos(OWN_KEPT_MS),
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    return jetstream(this.#nc).consumers.get(stream, name);
   }
 
   async #run(first: Consumer): Promise<void> {

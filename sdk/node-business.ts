@@ -10,14 +10,17 @@
  * Any number of instances of a server share the work. docs/BUSINESS.md says how to do the same in
  * another language.
  */
+import { readFile } from "node:fs/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import {
   connect,
+  credsAuthenticator,
   headers,
   type Msg,
   type NatsConnection,
+  type NodeConnectionOptions,
   type Subscription,
 } from "@nats-io/transport-node";
 import {
@@ -34,10 +37,13 @@ import { StreamConsumer } from "./node-business-consumer.ts";
 import { Pusher } from "./node-business-push.ts";
 import { SeenEvents } from "./node-business-seen.ts";
 import {
+  inboxPrefix,
   requestSubject,
   STATE_STREAM,
   type StateScope,
+  stateConsumer,
   stateFilter,
+  storedConsumer,
   storedSubject,
   TAKEN_HEADER,
   token,
@@ -64,6 +70,21 @@ export interface BusinessServerOptions {
   key: string;
   /** The gateway's NATS, such as "nats://127.0.0.1:4222". Unset: for servers that only push or are called. */
   natsUrl?: string;
+  /** Of NATS, as `holdfast nats-config` has made them. What a URL says of a user is not used by NATS clients for JavaScript. */
+  natsUser?: string;
+  natsPassword?: string;
+  /** A file of NATS credentials (JWT and seed), in place of user and password. */
+  natsCreds?: string;
+  /**
+   * Where NATS sends the answers to this server. Unset: `_INBOX_<app>.<business>`, the only one that the
+   * user of a business may listen to.
+   */
+  natsInboxPrefix?: string;
+  /**
+   * Tells this instance from the others: "1" to "8". For `everyInstance` with the NATS user of a business, whose
+   * consumers have fixed names.
+   */
+  instance?: string;
   /** What went wrong and is tried again. Unset: written to standard error. */
   failed?: (error: unknown) => void;
 }
@@ -111,16 +132,23 @@ const TAKEN_AFTER_MS = 50;
 
 /** @throws when NATS cannot be reached, or a server of it refuses the credentials. */
 export async function openBusiness(options: BusinessServerOptions): Promise<BusinessServer> {
-  const { natsUrl, app, business } = options;
-  const nc =
-    natsUrl === undefined
-      ? undefined
-      : await connect({
-          servers: natsUrl,
-          name: `business ${app} ${business}`,
-          maxReconnectAttempts: -1,
-        });
+  const nc = options.natsUrl === undefined ? undefined : await connect(await natsOptions(options));
   return new BusinessServer(options, nc);
+}
+
+async function natsOptions(options: BusinessServerOptions): Promise<NodeConnectionOptions> {
+  const { natsUrl = "", natsUser, natsPassword, natsCreds, app, business } = options;
+  return {
+    servers: natsUrl,
+    name: `business ${app} ${business}`,
+    inboxPrefix: options.natsInboxPrefix ?? inboxPrefix(app, business),
+    maxReconnectAttempts: -1,
+    ...(natsUser !== undefined && { user: natsUser }),
+    ...(natsPassword !== undefined && { pass: natsPassword }),
+    ...(natsCreds !== undefined && {
+      authenticator: credsAuthenticator(await readFile(natsCreds)),
+    }),
+  };
 }
 
 export class BusinessServer implements AsyncDisposable {
@@ -192,13 +220,14 @@ export class BusinessServer implements AsyncDisposable {
     handler: (event: StateEvent) => Promise<void> | void,
     options: { scope?: StateScope; everyInstance?: boolean } = {},
   ): Promise<void> {
-    const { app, business } = this.#options;
+    const { app, business, instance } = this.#options;
     const { scope = "business", everyInstance = false } = options;
     const seen = new SeenEvents();
     await this.#consume({
       stream: STATE_STREAM,
       subject: stateFilter(app, business, scope),
-      durable: everyInstance ? undefined : `state_${scope}_${token(app)}_${token(business)}`,
+      durable: everyInstance ? undefined : stateConsumer(app, business, scope),
+      own: instance && stateConsumer(app, business, scope, instance),
       underWay: everyInstance ? STORED_UNDER_WAY : 1,
       ackWaitMs: ACK_WAIT_MS,
       failed: (error) => this.#failed(error),
@@ -225,7 +254,7 @@ export class BusinessServer implements AsyncDisposable {
     await this.#consume({
       stream: UPLINK_STREAM,
       subject: storedSubject(app, business),
-      durable: `up_${token(app)}_${token(business)}`,
+      durable: storedConsumer(app, business),
       underWay: STORED_UNDER_WAY,
       ackWaitMs: ACK_WAIT_MS,
       failed: (error) => this.#failed(error),

@@ -143,6 +143,29 @@ export interface AppRecord {
   admission: Admission;
   /** With which the app signs tokens itself. */
   tokenKeys: TokenKey[];
+  /** How Admit chooses access points. Unset: by load. */
+  dispatch?: Dispatching;
+}
+
+export type Dispatching = "load" | "device";
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** `hf_meta`, key `canary.<name>`: which clients go to a group of nodes that gets no others. */
+export interface CanaryRule {
+  name: string;
+  /** The nodes that have all of these. */
+  nodes: Labels;
+  /** 0 to 100. */
+  percent: number;
+  /** "": any. */
+  app: string;
+  /** Empty: any. */
+  platforms: readonly string[];
+  /** One that ends in "*" stands for all that begin so. Empty: any. */
+  appVersions: readonly string[];
+  /** Of the client, all of them. */
+  labels: Labels;
 }
 
 export type Admission = "key" | "open";

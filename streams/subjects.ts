@@ -159,6 +159,54 @@ export function uplinkSubject(app: string, business: string): string {
 
 export const UPLINK_FILTER = "hf.up.>";
 
+// Consumers of business servers. NATS can give rights to one name of a consumer, not to all that begin alike, so the
+// names are fixed, and no two businesses come to the same one.
+
+/** Of the uplinks of a business, shared by its instances. */
+export function uplinkConsumer(app: string, business: string): string {
+  return consumerName("up", app, business);
+}
+
+/** What a business may follow: devices that use it, all devices of the app, or its rooms. */
+export type StateScope = "business" | "app" | "rooms";
+export const STATE_SCOPES: readonly StateScope[] = ["business", "app", "rooms"];
+
+/** Of the state events of a scope: shared by the instances of a business, or of one of them. */
+export function stateConsumer(
+  app: string,
+  business: string,
+  scope: StateScope,
+  instance?: string,
+): string {
+  const shared = consumerName(`state_${scope}`, app, business);
+  return instance === undefined ? shared : `${shared}=${instance}`;
+}
+
+/** Where the answers to the requests of a business server go. */
+export function businessInboxPrefix(app: string, business: string): string {
+  return `_INBOX_${toToken(app)}.${toToken(business)}`;
+}
+
+/** Where the answers to the gateway's own requests go, and what its consumers read, when it has a NATS user. */
+export const GATEWAY_INBOX_PREFIX = "_INBOX_holdfast";
+
+export function stateScopeFilter(app: string, business: string, scope: StateScope): string {
+  switch (scope) {
+    case "business":
+      return `hf.state.${toToken(app)}.business.${toToken(business)}.>`;
+    case "app":
+      return `hf.state.${toToken(app)}.conn.>`;
+    case "rooms":
+      return `hf.state.${toToken(app)}.room.>`;
+  }
+}
+
+/** No token holds "=". "_" would take the business "c" of app "a_b" for "b_c" of app "a", so it joins those without. */
+function consumerName(kind: string, app: string, business: string): string {
+  const parts = [toToken(app), toToken(business)];
+  return [kind, ...parts].join(parts.some((part) => part.includes("_")) ? "=" : "_");
+}
+
 /** Whose uplinks a subject of `uplinkSubject` has. */
 export function parseUplinkSubject(subject: string): { app: string; business: string } {
   const [, , app = "", business = ""] = subject.split(".");
@@ -314,6 +362,14 @@ export function parseBusinessKey(key: string): { app: string; business: string }
   const dot = key.indexOf(".");
   return { app: fromToken(key.slice(0, dot)), business: fromToken(key.slice(dot + 1)) };
 }
+
+/** `hf_meta`: `canary.<name>`. */
+export function canaryKey(name: string): string {
+  return `canary.${toToken(name)}`;
+}
+
+/** Every canary rule. */
+export const CANARIES_FILTER = "canary.*";
 
 /** `hf_app`: `<app>`. */
 export function appKey(app: string): string {

@@ -119,6 +119,7 @@ async function accessConfig(config: Config, partitions: number): Promise<AccessC
     partitions,
     heartbeatSeconds: config.heartbeatSeconds,
     maxFrameBytes: config.maxFrameBytes,
+    dispatch: { labels: config.labels, weight: config.weight },
     admission: {
       maxConnections: config.maxConnections,
       maxConnectionsPerAddress: config.maxConnectionsPerIp || Number.POSITIVE_INFINITY,

@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { flagName, type ListenAddress } from "../../internal/config/options.ts";
+import {
+  type Config,
+  envName,
+  flagName,
+  type ListenAddress,
+} from "../../internal/config/options.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import type { RoleContext, Running } from "../role.ts";
 import { defaultNodeName } from "./node-name.ts";
@@ -34,6 +39,8 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
     ];
     const worker = spawn(process.execPath, [...asAccess(process.argv), ...shared, ...own], {
       // The channel's end tells a worker that this process is gone.
+      // Not among its arguments, which everybody on the machine can read.
+      env: { ...process.env, ...natsLogin(config) },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     workers.add(worker);
@@ -60,6 +67,13 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
       await Promise.all(ends);
       clearTimeout(forced);
     },
+  };
+}
+
+function natsLogin({ natsUser, natsPassword }: Config): Record<string, string> {
+  return {
+    ...(natsUser !== undefined && { [envName("natsUser")]: natsUser }),
+    ...(natsPassword !== undefined && { [envName("natsPassword")]: natsPassword }),
   };
 }
 

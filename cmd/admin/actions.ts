@@ -8,6 +8,8 @@ import {
   AdminService,
   type App,
   AppSchema,
+  type Canary,
+  CanarySchema,
   CreateAppResponseSchema,
   CreateKeyResponseSchema,
   DrainNodeResponseSchema,
@@ -15,11 +17,18 @@ import {
   KeySchema,
   RevokeResponseSchema,
   RotateSigningKeyResponseSchema,
+  SetCanaryResponseSchema,
   UndrainNodeResponseSchema,
 } from "../../proto/gen/holdfast/admin/v1/admin_pb.ts";
 import { callRpc } from "../rpc-client.ts";
 import type { Target } from "../target.ts";
-import type { NewKeyFlags, RevokeFlags, TokenKeyFlags } from "./command.ts";
+import type {
+  AppChanges,
+  CanaryFlags,
+  NewKeyFlags,
+  RevokeFlags,
+  TokenKeyFlags,
+} from "./command.ts";
 
 export async function createApp(app: string, flags: Target & { admission?: string }) {
   const { admission = "key" } = flags;
@@ -36,9 +45,14 @@ export async function showApp(app: string, flags: Target) {
   printApp(flags, (await call(flags, (admin) => admin.getApp({ app }))).app);
 }
 
-export async function setApp(app: string, flags: Target & { admission: string }) {
-  const { admission } = flags;
-  printApp(flags, (await call(flags, (admin) => admin.setApp({ app, admission }))).app);
+export async function setApp(app: string, flags: Target & AppChanges) {
+  const { admission, dispatch } = flags;
+  const change = {
+    app,
+    ...(admission !== undefined && { admission }),
+    ...(dispatch !== undefined && { dispatch }),
+  };
+  printApp(flags, (await call(flags, (admin) => admin.setApp(change))).app);
 }
 
 export async function deleteApp(app: string, flags: Target) {
@@ -108,6 +122,41 @@ export async function drain(node: string, flags: Target & { over: number }) {
 export async function undrain(node: string, flags: Target) {
   const done = await call(flags, (admin) => admin.undrainNode({ node }));
   print(flags, UndrainNodeResponseSchema, done, done.nodes);
+}
+
+export async function setCanary(name: string, flags: Target & CanaryFlags) {
+  const { nodes, percent, app = "", platform = [], appVersion = [], label = {} } = flags;
+  const canary = { name, nodes, percent, app };
+  const clients = { platforms: platform, appVersions: appVersion, labels: label };
+  const done = await call(flags, (admin) => admin.setCanary({ canary: { ...canary, ...clients } }));
+  const reached =
+    done.nodes.length === 0
+      ? ["no live node has these labels yet: clients go where they go without the rule"]
+      : done.nodes.map((node) => `  ${node}`);
+  const lines = done.canary === undefined ? [] : [canaryLine(done.canary)];
+  print(flags, SetCanaryResponseSchema, done, [...lines, ...reached]);
+}
+
+export async function listCanaries(flags: Target) {
+  const { canaries } = await call(flags, (admin) => admin.listCanaries({}));
+  for (const canary of canaries) print(flags, CanarySchema, canary, [canaryLine(canary)]);
+}
+
+export async function deleteCanary(name: string, flags: Target) {
+  await call(flags, (admin) => admin.deleteCanary({ name }));
+}
+
+function canaryLine({ name, nodes, percent, app, ...clients }: Canary): string {
+  const labels = (of: Record<string, string>) =>
+    Object.entries(of)
+      .map((pair) => pair.join("="))
+      .join(",");
+  const parts = [name, `${percent}%`, `to ${labels(nodes)}`];
+  if (app !== "") parts.push(`app ${app}`);
+  if (clients.platforms.length > 0) parts.push(`platforms ${clients.platforms.join(",")}`);
+  if (clients.appVersions.length > 0) parts.push(`versions ${clients.appVersions.join(",")}`);
+  if (Object.keys(clients.labels).length > 0) parts.push(`labels ${labels(clients.labels)}`);
+  return parts.join("  ");
 }
 
 function call<T>(target: Target, action: (admin: Client<typeof AdminService>) => Promise<T>) {

@@ -18,6 +18,20 @@ export interface TokenKeyFlags {
   jwksUrl?: string;
 }
 
+export interface CanaryFlags {
+  nodes: Record<string, string>;
+  percent: number;
+  app?: string;
+  platform?: string[];
+  appVersion?: string[];
+  label?: Record<string, string>;
+}
+
+export interface AppChanges {
+  admission?: string;
+  dispatch?: string;
+}
+
 export interface RevokeFlags {
   device?: string[];
   user?: string[];
@@ -32,6 +46,7 @@ export function adminCommands(guard: Guard): Command[] {
     revokeCommand(guard),
     drainCommand(guard),
     undrainCommand(guard),
+    canaryCommand(guard),
   ];
 }
 
@@ -58,8 +73,9 @@ function appCommand(guard: Guard): Command {
     );
   atControl(group.command("set").argument("<app>"))
     .description("changes an app")
-    .addOption(admissionOption().makeOptionMandatory())
-    .action((app: string, flags: Target & { admission: string }) =>
+    .addOption(admissionOption())
+    .addOption(dispatchOption())
+    .action((app: string, flags: Target & AppChanges) =>
       guard(async () => (await actions()).setApp(app, flags)),
     );
   atControl(group.command("delete").argument("<app>"))
@@ -150,6 +166,58 @@ function undrainCommand(guard: Guard): Command {
     .action((node: string, flags: Target) =>
       guard(async () => (await actions()).undrain(node, flags)),
     );
+}
+
+function canaryCommand(guard: Guard): Command {
+  const group = new Command("canary").description(
+    "rules that send a part of the clients to a group of access nodes, which gets no others",
+  );
+  atControl(group.command("set").argument("<name>"))
+    .description("makes a rule, or replaces the one of this name")
+    .requiredOption("--nodes <labels>", "the nodes with these labels, such as pool=canary", labels)
+    .requiredOption("--percent <share>", "of the clients that fit what follows, 0 to 100", percent)
+    .option("--app <app>", "only of this app")
+    .option("--platform <name...>", "only of these platforms, such as ios")
+    .option("--app-version <version...>", 'only of these, such as "2.1.*"')
+    .option("--label <labels>", "only with all of these labels, such as tier=gold", labels)
+    .action((name: string, flags: Target & CanaryFlags) =>
+      guard(async () => (await actions()).setCanary(name, flags)),
+    );
+  atControl(group.command("list"))
+    .description("every rule, in the order in which they are tried")
+    .action((flags: Target) => guard(async () => (await actions()).listCanaries(flags)));
+  atControl(group.command("delete").argument("<name>"))
+    .description("the nodes of the rule get clients like all others again")
+    .action((name: string, flags: Target) =>
+      guard(async () => (await actions()).deleteCanary(name, flags)),
+    );
+  return group;
+}
+
+/** "pool=canary,region=eu" */
+function labels(text: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const part of text.split(",")) {
+    const [, name, value] = /^([A-Za-z0-9_.-]+)=([A-Za-z0-9_.-]+)$/.exec(part.trim()) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new InvalidArgumentError('must be "name=value", with commas between');
+    }
+    found[name] = value;
+  }
+  return found;
+}
+
+function percent(text: string): number {
+  const number = Number(text.replace(/%$/, ""));
+  if (text !== "" && number >= 0 && number <= 100) return number;
+  throw new InvalidArgumentError("must be a number from 0 to 100");
+}
+
+function dispatchOption(): Option {
+  return new Option(
+    "--dispatch <how>",
+    'how access points are chosen: "load", or "device", the same nodes for the same device',
+  ).choices(["load", "device"]);
 }
 
 function admissionOption(): Option {

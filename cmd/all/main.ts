@@ -40,7 +40,8 @@ async function completed(context: RoleContext, started: AsyncDisposableStack): P
   if (config.natsUrl !== undefined) return config;
   const nats = started.use(await startEmbedded(context));
   const devKey = config.devKey ?? (await keptKey(config.dataDir, context));
-  return { ...config, natsUrl: [nats.url], devKey };
+  const { url, user: natsUser, password: natsPassword } = nats;
+  return { ...config, natsUrl: [url], natsUser, natsPassword, devKey };
 }
 
 /** The key of app demo, made at the first start and kept. */

@@ -5,12 +5,13 @@ import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
 import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { NatsMessages } from "../../internal/bus/messages.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
-import { takesConnections } from "../../internal/control/admit.ts";
+import { takesConnections } from "../../internal/control/address.ts";
 import { admitByGet } from "../../internal/control/admit-get.ts";
+import { Canaries } from "../../internal/control/canary.ts";
+import { Dispatch } from "../../internal/control/dispatch.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
-import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
-import { Turns } from "../../internal/control/turns.ts";
+import { controlDoorkeeper, controlRoutes, quickCalls } from "../../internal/control/service.ts";
 import type { HttpHandler } from "../../internal/http/handler.ts";
 import { notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
@@ -19,6 +20,9 @@ import { openBus } from "../bus.ts";
 import { ensureDemoApp } from "../demo-app.ts";
 import { untilAnswered } from "../patience.ts";
 import { forRole, type RoleContext, type RunningApi } from "../role.ts";
+
+/** A node that is silent for longer is given out no more. */
+const SILENCE_MS = 3_000;
 
 /** `pages`: what the console port serves besides the API. */
 export async function runControl(parent: RoleContext, pages?: HttpHandler): Promise<RunningApi> {
@@ -29,8 +33,10 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
   const apps = started.use(await Apps.follow(bus.bucket("hf_app")));
   await untilAnswered(context, () => ensureDemoApp(apps, config));
   const messages = new NatsMessages(bus.connection);
-  const nodes = started.use(new NodeRegistry({ messages }));
-  const ready = () => bus.connection.link.connected && nodes.list().some(takesConnections);
+  const nodes = started.use(new NodeRegistry({ messages, silenceMs: SILENCE_MS }));
+  const canaries = started.use(await Canaries.follow(bus.bucket("hf_meta")));
+  const ready = () =>
+    bus.connection.link.connected && nodes.list().some((beat) => takesConnections({ beat }));
   const keys = started.use(await SigningKeys.follow(bus.bucket("hf_key")));
   await untilAnswered(context, () => keys.ensure());
   const revocations = started.use(await Revocations.follow(bus.bucket("hf_revoked")));
@@ -42,17 +48,18 @@ export async function runControl(parent: RoleContext, pages?: HttpHandler): Prom
     revoked: bus.bucket("hf_revoked"),
     operator: new Operator(config.adminKey ?? config.operatorKey ?? config.devKey),
     orders: new NodeOrders(nodes, messages),
-    nodes,
+    canaries,
+    dispatch: new Dispatch({ nodes, canaries, clock: systemClock, random: Math.random }),
     clock: systemClock,
-    random: Math.random,
     tokenSeconds: config.tokenSeconds,
-    turns: new Turns(systemClock, Math.random),
+    heartbeatSeconds: config.heartbeatSeconds,
   };
   warnOfOpenApps(apps, context);
   const server = started.use(
     await startHttpServer({
       listen: config.controlListen,
       routes: controlRoutes(options),
+      quick: quickCalls(options),
       doorkeeper: controlDoorkeeper(options),
       ready,
       log,

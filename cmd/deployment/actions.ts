@@ -3,9 +3,11 @@ import { readRecord, writeDeployment } from "../../internal/bus/deployment.ts";
 import { changeLimits } from "../../internal/bus/reconcile.ts";
 import { bytesText } from "../../internal/bus/store-room.ts";
 import { loadConfig } from "../../internal/config/load.ts";
+import { envName } from "../../internal/config/options.ts";
 import { HoldfastError } from "../../internal/status/errors.ts";
 import { BYTE_LIMITS, boundedBytes, limitsWithin } from "../../streams/layout.ts";
 import type { Deployment } from "../../streams/records.ts";
+import { natsAccess } from "../nats-access.ts";
 import type { Changes, Target } from "./command.ts";
 
 /** How long a NATS that is away is waited for. */
@@ -65,12 +67,15 @@ async function recordOf({ nc }: Connection) {
   return record;
 }
 
-function open({ natsUrl, natsCreds }: Target): Promise<Connection> {
-  const { natsUrl: urls = [] } = loadConfig({ flags: { natsUrl }, env: {} });
+async function open({ natsUrl, natsCreds }: Target): Promise<Connection> {
+  const names = ["natsUser", "natsPassword", "dataDir"] as const;
+  const env = Object.fromEntries(
+    names.map((name) => [envName(name), process.env[envName(name)]] as const),
+  );
+  const config = loadConfig({ flags: { natsUrl, natsCreds }, env });
   return connect({
-    urls,
+    ...(await natsAccess(config, config.natsUrl ?? [])),
     name: "holdfast deployment",
-    credsFile: natsCreds,
     signal: AbortSignal.timeout(PATIENCE_MS),
     events: {
       waiting: (why) => console.error(`holdfast: waiting for NATS: ${why.message}`),

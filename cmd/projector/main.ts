@@ -19,10 +19,10 @@ export async function runProjector(parent: RoleContext): Promise<Running> {
   await using started = new AsyncDisposableStack();
   const bus = started.use(await openBus("projector", context));
   const { connection, deployment } = bus;
-  const { natsUrl: urls = [], natsCreds: credsFile, nodeName } = context.config;
+  const { nodeName } = context.config;
   const id = incarnationOf(nodeName ?? defaultNodeName(), Date.now());
   const heartbeat = started.use(
-    new WorkerHeartbeat({ urls, name: `holdfast projector heartbeat ${id}`, credsFile }, (why) =>
+    new WorkerHeartbeat({ ...bus.access, name: `holdfast projector heartbeat ${id}` }, (why) =>
       context.log.warn({ why }, "heartbeat"),
     ),
   );

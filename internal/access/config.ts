@@ -17,6 +17,8 @@ export interface AccessConfig {
   heartbeatSeconds: number;
   maxFrameBytes: number;
   admission: Partial<AdmissionLimits>;
+  /** What Admit chooses nodes by. */
+  dispatch?: { labels: Readonly<Record<string, string>>; weight: number };
 }
 
 export interface ClientAddress {

@@ -68,10 +68,12 @@ export class Gateway implements ConnectionLogEvents {
         return this.#setRooms(body.value);
       case "drain":
         this.#state.draining = true;
+        this.#state.drainedFrom = this.#services.metrics.sessions;
         this.#drain.begin(body.value.overMs);
         return true;
       case "undrain":
         this.#state.draining = false;
+        this.#state.drainedFrom = 0;
         this.#drain.takeBack();
         return true;
       default:

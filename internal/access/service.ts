@@ -118,6 +118,10 @@ export async function createAccessNode(options: {
       load: load.take(),
       retryAfterMs: doorway.backlogMs,
       loginsPerSecond: doorway.perSecond,
+      labels: { ...config.dispatch?.labels },
+      weight: config.dispatch?.weight ?? 0,
+      maxConnections: config.admission.maxConnections ?? 0,
+      drainedFrom: state.drainedFrom ?? 0,
     }),
   );
   const table = new SessionTable();

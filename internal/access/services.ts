@@ -44,4 +44,6 @@ export interface SessionServices {
 export interface NodeState {
   /** True while clients are sent away: no logins. */
   draining: boolean;
+  /** How many connections it had when its drain began. */
+  drainedFrom?: number;
 }

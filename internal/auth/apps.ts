@@ -108,8 +108,11 @@ export class Apps {
   }
 
   /** @throws HoldfastError `not-found` here and below when there is no such app. */
-  async setAdmission(app: string, admission: Admission): Promise<void> {
-    await this.#changeExisting(app, (present) => ({ ...present, admission }));
+  async set(
+    app: string,
+    change: Pick<Partial<AppRecord>, "admission" | "dispatch">,
+  ): Promise<void> {
+    await this.#changeExisting(app, (present) => ({ ...present, ...change }));
   }
 
   async delete(app: string): Promise<void> {

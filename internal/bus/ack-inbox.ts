@@ -1,4 +1,4 @@
-import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
+import type { Msg, MsgHdrs, Subscription } from "@nats-io/transport-node";
 import type { Connection } from "./connect.ts";
 import { natsError } from "./nats-errors.ts";
 import { type AckError, isDuplicate, parsePubAck } from "./pub-ack.ts";
@@ -27,7 +27,7 @@ export class AckInbox {
   constructor(connection: Connection, receiver: AckReceiver) {
     this.#connection = connection;
     this.#receiver = receiver;
-    this.#prefix = `${createInbox()}.`;
+    this.#prefix = `${connection.inbox()}.`;
     this.#subscription = connection.nc.subscribe(`${this.#prefix}*`, {
       callback: (error, message) => this.#receive(error, message),
     });

@@ -2,11 +2,13 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import {
+  createInbox,
   credsAuthenticator,
   connect as dial,
   type NatsConnection,
   type NodeConnectionOptions,
 } from "@nats-io/transport-node";
+import { GATEWAY_INBOX_PREFIX } from "../../streams/subjects.ts";
 import { compareVersions, MINIMUM_VERSION } from "../nats-server/version.ts";
 import { HoldfastError } from "../status/errors.ts";
 import { NatsLink } from "./link.ts";
@@ -19,11 +21,17 @@ export interface ConnectOptions {
   urls: readonly string[];
   /** Shown in the server's connection list. */
   name: string;
-  /** A file of NATS credentials; wins over credentials in the URLs. */
+  /** A file of NATS credentials; wins over user and password, and they over credentials in the URLs. */
   credsFile?: string | undefined;
+  login?: NatsLogin | undefined;
   events: ConnectionEvents;
   /** Ends the waiting for a broker that is away. */
   signal?: AbortSignal;
+}
+
+export interface NatsLogin {
+  readonly user: string;
+  readonly password: string;
 }
 
 export interface ConnectionEvents {
@@ -42,6 +50,8 @@ export interface Connection extends AsyncDisposable {
   readonly events: ConnectionEvents;
   /** The largest message the server takes, headers included. */
   readonly maxPayload: number;
+  /** A subject of its own for answers, where this connection's user may listen. */
+  inbox(): string;
   /** Resolves when the connection has ended for good; with the reason when nobody asked for it. */
   readonly closed: Promise<Error | undefined>;
   /** Sends what was published, then closes. Does not wait for a broker that is away. */
@@ -78,7 +88,9 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
 }
 
 async function optionsFor(options: ConnectOptions): Promise<NodeConnectionOptions> {
-  const { addresses, tls, credentials } = parseServers(options.urls);
+  const { addresses, tls, credentials: named } = parseServers(options.urls);
+  const { login } = options;
+  const credentials = login ?? named;
   return {
     servers: addresses,
     name: options.name,
@@ -91,6 +103,8 @@ async function optionsFor(options: ConnectOptions): Promise<NodeConnectionOption
     // Once connected, refused credentials may be a broker that is being set up again.
     ignoreAuthErrorAbort: true,
     ...(tls && { tls: {} }),
+    // One that the server keeps from those who name no user. Of users that others have set up we know none.
+    ...(login && { inboxPrefix: GATEWAY_INBOX_PREFIX }),
     ...(credentials && "token" in credentials && { token: credentials.token }),
     ...(credentials && "user" in credentials && { user: credentials.user }),
     ...(credentials && "user" in credentials && { pass: credentials.password }),
@@ -114,7 +128,7 @@ async function connectOnce(
   try {
     requireVersion(nc);
     await requireJetStream(nc);
-    return connectionOf(nc, events);
+    return connectionOf(nc, events, natsOptions.inboxPrefix);
   } catch (reason) {
     await nc.close();
     throw reason;
@@ -148,7 +162,11 @@ async function requireJetStream(nc: NatsConnection): Promise<void> {
   }
 }
 
-function connectionOf(nc: NatsConnection, events: ConnectionEvents): Connection {
+function connectionOf(
+  nc: NatsConnection,
+  events: ConnectionEvents,
+  inboxPrefix: string | undefined,
+): Connection {
   const link = new NatsLink(nc, (error) => events.fault(error));
   const outbound = new Outbound(nc);
   const closed = nc.closed().then((reason) => reason ?? undefined);
@@ -158,7 +176,9 @@ function connectionOf(nc: NatsConnection, events: ConnectionEvents): Connection 
     return closing;
   };
   const maxPayload = nc.info?.max_payload ?? 1024 * 1024;
-  return { nc, outbound, link, events, maxPayload, closed, close, [Symbol.asyncDispose]: close };
+  const inbox = () => createInbox(inboxPrefix);
+  const shown = { nc, outbound, link, events, maxPayload, inbox };
+  return { ...shown, closed, close, [Symbol.asyncDispose]: close };
 }
 
 async function drain(nc: NatsConnection, outbound: Outbound, link: NatsLink): Promise<void> {

@@ -1,4 +1,4 @@
-import { createInbox, type Msg, type MsgHdrs } from "@nats-io/transport-node";
+import type { Msg, MsgHdrs } from "@nats-io/transport-node";
 import { HoldfastError } from "../status/errors.ts";
 import type { Connection } from "./connect.ts";
 
@@ -26,7 +26,7 @@ export function gather(
   const { subject, request, most } = options;
   const { promise, resolve, reject } = Promise.withResolvers<MsgHdrs | undefined>();
   if (!link.connected) return Promise.reject(notConnected(subject));
-  const inbox = createInbox();
+  const inbox = connection.inbox();
   let count = 0;
   const silence = setTimeout(() => {
     reject(new HoldfastError("timeout", `no answer from ${subject} for ${SILENCE_MS} ms`));

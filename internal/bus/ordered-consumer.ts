@@ -5,14 +5,7 @@ import {
   type JetStreamManager,
   jetstreamManager,
 } from "@nats-io/jetstream";
-import {
-  createInbox,
-  type Msg,
-  type MsgHdrs,
-  nanos,
-  nuid,
-  type Subscription,
-} from "@nats-io/transport-node";
+import { type Msg, type MsgHdrs, nanos, nuid, type Subscription } from "@nats-io/transport-node";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { Connection } from "./connect.ts";
@@ -183,7 +176,7 @@ export class OrderedConsumer {
 
   async #consume(jsm: JetStreamManager, round: number): Promise<void> {
     const { nc } = this.#connection;
-    const inbox = createInbox();
+    const inbox = this.#connection.inbox();
     this.#consumerSequence = 0;
     this.#subscription = nc.subscribe(inbox, {
       callback: (error, message) => this.#receive(error, message, round),

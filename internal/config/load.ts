@@ -7,6 +7,7 @@ import {
   OPTION_NAMES,
   OPTIONS,
   type OptionName,
+  shownValue,
 } from "./options.ts";
 
 export interface ConfigSources {
@@ -72,6 +73,9 @@ function contradictions(values: Record<string, unknown>): string[] {
   if ((values.tlsCert === undefined) !== (values.tlsKey === undefined)) {
     mistakes.push("tlsCert and tlsKey go together: set both or neither");
   }
+  if ((values.natsUser === undefined) !== (values.natsPassword === undefined)) {
+    mistakes.push("natsUser and natsPassword go together: set both or neither");
+  }
   if (Number(values.logStreams) > Number(values.partitions ?? Number.POSITIVE_INFINITY)) {
     mistakes.push("logStreams must not be more than partitions");
   }
@@ -84,5 +88,6 @@ function reason(error: { issues: { message: string }[] }): string {
 
 function shown(option: OptionName, value: unknown): string {
   // Keys are secrets, also when they are wrong.
-  return option.endsWith("Key") && option !== "tlsKey" ? "what was given" : JSON.stringify(value);
+  const may = shownValue(option, value);
+  return may === "[redacted]" ? "what was given" : JSON.stringify(may);
 }

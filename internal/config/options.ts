@@ -66,6 +66,21 @@ const key = z
   .regex(/^\S+$/, "must not be empty or hold spaces")
   .max(256, "must be at most 256 characters");
 
+const labels = z.string().transform((text, context): Record<string, string> => {
+  const found: Record<string, string> = {};
+  for (const part of text.split(",").map((one) => one.trim())) {
+    const [, name, value] = /^([A-Za-z0-9_.-]{1,64})=([A-Za-z0-9_.-]{1,64})$/.exec(part) ?? [];
+    if (part === "") continue;
+    if (name === undefined || value === undefined || name in found) {
+      const message = 'must be "name=value" with commas between, each name once';
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    }
+    found[name] = value;
+  }
+  return found;
+});
+
 const bool = z
   .union([z.boolean(), z.enum(["true", "false", "1", "0"])], { error: "must be true or false" })
   .transform((value) => value === true || value === "true" || value === "1");
@@ -90,6 +105,8 @@ const option = <S extends z.ZodType, F extends string | undefined>(
 export const OPTIONS = {
   natsUrl: option(natsUrls, undefined, "NATS to use; unset: an embedded nats-server is run"),
   natsCreds: option(z.string(), undefined, "file with NATS credentials"),
+  natsUser: option(z.string().min(1, "must not be empty"), undefined, "NATS user"),
+  natsPassword: option(z.string().min(1, "must not be empty"), undefined, "its password"),
   natsServer: option(
     z.string(),
     undefined,
@@ -106,6 +123,16 @@ export const OPTIONS = {
     "folder for the embedded NATS and the generated key",
   ),
   nodeName: option(name, undefined, "name of this node; unset: made from host and process"),
+  labels: option(
+    labels,
+    "",
+    "of this access node, such as region=eu,pool=canary: Admit and canary rules choose by them",
+  ),
+  weight: option(
+    integer(1, 1_000),
+    "100",
+    "the share of clients meant for this access node against the others",
+  ),
   controlListen: option(listen, "127.0.0.1:8080", "control API, health, console"),
   pushListen: option(listen, "127.0.0.1:8090", "push and directory API, health"),
   wsListen: option(listen, "127.0.0.1:9000", "WebSocket clients, path /connect"),
@@ -209,6 +236,19 @@ type Values = {
 };
 
 export type Config = Readonly<Values>;
+
+/** What may be shown of an option's value: of keys and passwords nothing, of URLs not their users. */
+export function shownValue(option: OptionName, value: unknown): unknown {
+  if (option === "natsPassword" || (option.endsWith("Key") && option !== "tlsKey")) {
+    return "[redacted]";
+  }
+  if (option !== "natsUrl") return value;
+  return Array.isArray(value) ? value.map(withoutUser) : withoutUser(value);
+}
+
+function withoutUser(url: unknown): unknown {
+  return typeof url === "string" ? url.replace(/\/\/[^/,\s]*@/g, "//[redacted]@") : url;
+}
 
 /** `natsUrl` → `HOLDFAST_NATS_URL`. */
 export function envName(option: OptionName): string {

@@ -6,11 +6,20 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type {
   AdminService,
   AppSchema,
+  Canary,
   KeySchema,
   Scope,
   TokenKey as TokenKeyMessage,
 } from "../../proto/gen/holdfast/admin/v1/admin_pb.ts";
-import type { Admission, ApiKey, KeyScope, TokenKey } from "../../streams/records.ts";
+import type {
+  Admission,
+  ApiKey,
+  AppRecord,
+  CanaryRule,
+  Dispatching,
+  KeyScope,
+  TokenKey,
+} from "../../streams/records.ts";
 import { WHOLE_SCOPE } from "../../streams/records.ts";
 import type { Apps } from "../auth/apps.ts";
 import { revoke } from "../auth/revocations.ts";
@@ -18,6 +27,8 @@ import type { SigningKeys } from "../auth/signing-keys.ts";
 import type { Bucket } from "../bus/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
+import type { Canaries } from "./canary.ts";
+import type { Dispatch } from "./dispatch.ts";
 import type { Operator } from "./operator.ts";
 import type { NodeOrders } from "./orders.ts";
 
@@ -31,11 +42,13 @@ export interface AdminOptions {
   revoked: Bucket;
   operator: Operator;
   orders: NodeOrders;
+  canaries: Pick<Canaries, "list" | "set" | "delete">;
+  dispatch: Pick<Dispatch, "nodesWith">;
   clock: Clock;
 }
 
 export function createAdminService(options: AdminOptions): ServiceImpl<typeof AdminService> {
-  const { apps, keys, revoked, operator, orders, clock } = options;
+  const { apps, keys, revoked, operator, orders, canaries, dispatch, clock } = options;
   const shown = (app: string) => {
     const record = apps.get(app);
     if (record === undefined)
@@ -57,8 +70,11 @@ export function createAdminService(options: AdminOptions): ServiceImpl<typeof Ad
     }),
     listApps: guarded(() => ({ apps: apps.list().map(({ app, record }) => appOf(app, record)) })),
     getApp: guarded(({ app }) => ({ app: shown(app) })),
-    setApp: guarded(async ({ app, admission }) => {
-      if (admission !== undefined) await apps.setAdmission(app, admissionOf(admission));
+    setApp: guarded(async ({ app, admission, dispatch: how }) => {
+      await apps.set(app, {
+        ...(admission !== undefined && { admission: admissionOf(admission) }),
+        ...(how !== undefined && { dispatch: how as Dispatching }),
+      });
       return { app: shown(app) };
     }),
     deleteApp: guarded(async ({ app }) => {
@@ -105,6 +121,17 @@ export function createAdminService(options: AdminOptions): ServiceImpl<typeof Ad
 
     drainNode: guarded(({ node, overSeconds }) => ({ nodes: orders.drain(node, overSeconds) })),
     undrainNode: guarded(({ node }) => ({ nodes: orders.undrain(node) })),
+
+    setCanary: guarded(async ({ canary }) => {
+      const rule = ruleOf(canary);
+      await canaries.set(rule);
+      return { canary: canaryOf(rule), nodes: dispatch.nodesWith(rule.nodes) };
+    }),
+    listCanaries: guarded(() => ({ canaries: canaries.list().map(canaryOf) })),
+    deleteCanary: guarded(async ({ name }) => {
+      await canaries.delete(name);
+      return {};
+    }),
   };
 }
 
@@ -118,12 +145,29 @@ function scopeOf(scope: Scope | undefined): KeyScope {
   return { businesses, rpcs, targetPrefixes, callsPerSecond };
 }
 
+function ruleOf(canary: Canary | undefined): CanaryRule {
+  if (canary === undefined) throw new HoldfastError("invalid", "canary: must be set");
+  const { name, nodes, percent, app, platforms, appVersions, labels } = canary;
+  return { name, nodes, percent, app, platforms, appVersions, labels };
+}
+
+function canaryOf({ nodes, labels, platforms, appVersions, ...rule }: CanaryRule) {
+  return {
+    ...rule,
+    nodes: { ...nodes },
+    labels: { ...labels },
+    platforms: [...platforms],
+    appVersions: [...appVersions],
+  };
+}
+
 /** Secrets of token keys are never shown again. */
 function appOf(
   app: string,
-  { admission, tokenKeys }: { admission: Admission; tokenKeys: readonly TokenKey[] },
+  { admission, tokenKeys, dispatch = "load" }: Omit<AppRecord, "keys">,
 ): MessageInitShape<typeof AppSchema> {
-  return { app, admission, tokenKeys: tokenKeys.map((key) => ({ ...key, secret: "" })) };
+  const keys = tokenKeys.map((key) => ({ ...key, secret: "" }));
+  return { app, admission, dispatch, tokenKeys: keys };
 }
 
 function keyOf(

@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Beat } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import {
   type AdmitRequest,
   type AdmitResponse,
@@ -11,22 +10,21 @@ import type { Apps } from "../auth/apps.ts";
 import type { VerifiedToken } from "../auth/claims.ts";
 import type { TokenIssuer } from "../auth/token-issuer.ts";
 import type { TokenVerifier } from "../auth/token-verifier.ts";
-import type { Clock, Random } from "../clock/clock.ts";
-import type { NodeRegistry } from "../nodes/registry.ts";
+import type { Clock } from "../clock/clock.ts";
 import { HoldfastError } from "../status/errors.ts";
-import { type AccessPoint, chooseAccessPoints } from "./access-points.ts";
-import type { Turns } from "./turns.ts";
+import type { Dispatch } from "./dispatch.ts";
+import type { Offer } from "./pool.ts";
 
 export interface AdmissionOptions {
-  apps: Pick<Apps, "authorize" | "admitsAnyone">;
+  apps: Pick<Apps, "authorize" | "admitsAnyone" | "get">;
   issuer: TokenIssuer;
   /** Of tokens that apps sign themselves. */
   verifier: Pick<TokenVerifier, "verify">;
-  nodes: NodeRegistry;
+  dispatch: Pick<Dispatch, "choose">;
   clock: Clock;
-  random: Random;
   tokenSeconds: number;
-  turns: Turns;
+  /** What clients are told before a node tells them. */
+  heartbeatSeconds: number;
 }
 
 /** A JWT has two dots; an API key of ours has one, and none is mistaken for the other's mistake. */
@@ -47,20 +45,30 @@ export async function admit(
   request: AdmitRequest,
   bearer: string | undefined,
 ): Promise<AdmitResponse> {
-  const { issuer, nodes, clock, random, tokenSeconds, turns } = options;
-  const { app, device, user = "", client, rooms, businesses, labels } = request;
+  const { apps, issuer, dispatch, clock, tokenSeconds, heartbeatSeconds } = options;
+  const { app, device, user = "", client, rooms, businesses, labels, protocols } = request;
   const own = await whoAsks(options, request, bearer);
 
-  const turn = turns.next(nodes.list().filter(takesConnections));
-  const points = turn.nodes.flatMap(accessPointsOf);
-  if (points.length === 0) {
-    throw new HoldfastError("unavailable", "no access node is live; try again in some seconds");
+  const { offers, afterMs } = dispatch.choose({
+    app,
+    device,
+    platform: client?.platform ?? "",
+    appVersion: client?.appVersion ?? "",
+    labels: own?.labels === undefined ? labels : { ...labels, ...own.labels },
+    protocols,
+    dispatch: apps.get(app)?.dispatch ?? "load",
+  });
+  if (offers.length === 0) {
+    const what = protocols.length === 0 ? "" : ` that speaks ${protocols.join(" or ")}`;
+    throw new HoldfastError(
+      "unavailable",
+      `no access node is live${what}; try again in some seconds`,
+    );
   }
-  const endpoints = chooseAccessPoints(points, client?.platform ?? "", random);
-  const { afterMs } = turn;
+  const where = { endpoints: offers.map(endpointOf), afterMs, heartbeatSeconds };
   if (own !== undefined) {
     const expiresAt = timestampFromMs(own.expiresAtMs);
-    return create(AdmitResponseSchema, { token: bearer ?? "", expiresAt, endpoints, afterMs });
+    return create(AdmitResponseSchema, { token: bearer ?? "", expiresAt, ...where });
   }
   const expiresAtMs = clock.now() + tokenSeconds * 1_000;
   const grants = {
@@ -71,8 +79,7 @@ export async function admit(
   return create(AdmitResponseSchema, {
     token: issuer.issue({ app, device, user }, expiresAtMs, grants),
     expiresAt: timestampFromMs(expiresAtMs),
-    endpoints,
-    afterMs,
+    ...where,
   });
 }
 
@@ -97,16 +104,7 @@ async function whoAsks(
   return undefined;
 }
 
-/** Whether clients may be sent to the node. */
-export function takesConnections(node: Beat): boolean {
-  return node.serving && !node.draining;
-}
-
-function accessPointsOf(node: Beat): AccessPoint[] {
-  return node.endpoints.map(({ url, protocol }) => ({
-    node: node.incarnation,
-    url,
-    protocol,
-    connections: node.connections,
-  }));
+function endpointOf({ address, weight }: Offer) {
+  const { url, protocol, nodes } = address;
+  return { url, protocol, weight, node: nodes[0]?.beat.incarnation ?? "" };
 }

@@ -7,9 +7,11 @@ import {
   UndrainResponseSchema,
 } from "../../proto/gen/holdfast/control/v1/control_pb.ts";
 import { bearerOf } from "../auth/bearer.ts";
+import { type QuickCall, quickCall } from "../http/quick-call.ts";
 import type { Doorkeeper } from "../http/rpc.ts";
 import { type AdminOptions, createAdminService } from "./admin.ts";
 import { type AdmissionOptions, admit, isToken } from "./admit.ts";
+import { jsonOf } from "./admit-get.ts";
 
 export type ControlOptions = AdmissionOptions & AdminOptions;
 
@@ -30,6 +32,15 @@ export function controlRoutes(options: ControlOptions): (router: ConnectRouter) 
     });
     router.service(AdminService, createAdminService(options));
   };
+}
+
+/** Admit, without what connect-es does around it. */
+export function quickCalls(options: ControlOptions): QuickCall[] {
+  return [
+    quickCall(ControlService.method.admit, async (request, header) =>
+      jsonOf(await admit(options, request, bearerOf(header))),
+    ),
+  ];
 }
 
 /** Whose calls are read at all: Admit may need no key, but one that is given must be somebody's. */

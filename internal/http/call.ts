@@ -6,7 +6,11 @@ import {
   createContextValues,
   type HandlerContext,
 } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
+import type {
+  UniversalHandler,
+  UniversalServerRequest,
+  UniversalServerResponse,
+} from "@connectrpc/connect/protocol";
 import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
@@ -19,6 +23,8 @@ import { RequestBody } from "./request-body.ts";
 export interface CallOptions {
   log: Logger;
   messageMs: number;
+  /** What was read of its body already. */
+  read?: Uint8Array;
 }
 
 const BODY = createContextKey<RequestBody | undefined>(undefined);
@@ -37,11 +43,11 @@ export async function serveCall(
   handler: UniversalHandler,
   request: HttpRequest,
   response: HttpResponse,
-  { log, messageMs }: CallOptions,
+  { log, messageMs, read }: CallOptions,
 ): Promise<void> {
   const { methodKind } = handler.method;
   const stream = methodKind === "client_streaming" || methodKind === "bidi_streaming";
-  const body = new RequestBody(request, { stream, messageMs });
+  const body = new RequestBody(request, { stream, messageMs, read });
   const contextValues = createContextValues().set(BODY, body);
   let call: UniversalServerRequest;
   try {
@@ -69,13 +75,33 @@ export async function serveCall(
     // Only a call of both ways is read while it is answered.
     if (methodKind !== "bidi_streaming") await requestIsOver();
     else whenAnswered(request, requestIsOver);
-    await universalResponseToNodeResponse(answer, response);
+    if (methodKind === "unary" && !("stream" in request)) await answerAtOnce(answer, response);
+    else await universalResponseToNodeResponse(answer, response);
   } catch (reason) {
     const { code, rawMessage } = ConnectError.from(reason, Code.Internal);
     // What services throw is answered and logged elsewhere: this is a caller that hung up.
     log.debug({ method: handler.requestPath, code: Code[code], why: rawMessage }, "call cut off");
     response.destroy();
   }
+}
+
+/** An answer of one message over HTTP/1.1, in one write: writes are the dearest part of a small call. */
+async function answerAtOnce(
+  { status, header, body, trailer }: UniversalServerResponse,
+  response: HttpResponse,
+): Promise<void> {
+  const chunks: Uint8Array[] = [];
+  if (body !== undefined) for await (const chunk of body) chunks.push(chunk);
+  for (const [name, value] of header ?? []) response.setHeader(name, value);
+  response.statusCode = status;
+  const whole = Buffer.concat(chunks);
+  if (trailer === undefined || [...trailer].length === 0) {
+    response.setHeader("Content-Length", whole.length);
+  } else if ("addTrailers" in response) {
+    for (const [name, value] of trailer) response.addTrailers({ [name]: value });
+  }
+  // Bytes as a string of the same bytes: Node joins it with the headers.
+  response.end(whole.toString("latin1"), "latin1");
 }
 
 /** An HTTP/2 response says "finish" only when its stream is closed, so it is the stream that is asked. */

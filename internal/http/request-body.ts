@@ -2,11 +2,18 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { HttpRequest } from "./handler.ts";
 import { MessageMeter } from "./message-meter.ts";
 
+/**
+ * Why a call that has ended as it should is over: one error for all, since each that is made takes its stack with it.
+ */
+export const CALL_IS_OVER = new ConnectError("the call is over", Code.Canceled);
+
 export interface BodyOptions {
   /** Whether the body is a stream of messages, rather than one. */
   stream: boolean;
   /** How long may be waited for the bytes of one message, however many pieces it comes in. */
   messageMs: number;
+  /** What somebody else has read of it. */
+  read?: Uint8Array | undefined;
 }
 
 /**
@@ -17,20 +24,23 @@ export interface BodyOptions {
 export class RequestBody implements AsyncIterable<Uint8Array> {
   readonly #request: HttpRequest;
   readonly #messageMs: number;
+  readonly #read: Uint8Array | undefined;
   readonly #meter: MessageMeter | undefined;
   #waitedMs = 0;
   #stopped: ConnectError | undefined;
   #resume = () => {};
   readonly #wake = () => this.#resume();
 
-  constructor(request: HttpRequest, { stream, messageMs }: BodyOptions) {
+  constructor(request: HttpRequest, { stream, messageMs, read }: BodyOptions) {
     this.#request = request;
+    this.#read = read;
     this.#messageMs = messageMs;
     this.#meter = stream ? new MessageMeter() : undefined;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     const request = this.#request;
+    if (this.#read !== undefined) yield this.#read;
     for (const event of ["readable", "end", "close", "error"]) request.on(event, this.#wake);
     for (;;) {
       if (this.#stopped !== undefined) throw this.#stopped;
@@ -50,7 +60,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   /** Leaves the request to others. Needed, because not everything in connect-es ends what it iterates. */
   leave(): void {
-    this.stopWith(undefined);
+    this.stopWith(CALL_IS_OVER);
     this.#request.off("readable", this.#wake);
   }
 

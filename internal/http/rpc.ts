@@ -11,6 +11,8 @@ import { toConnectError } from "../status/connect.ts";
 import { followBody, serveCall } from "./call.ts";
 import { account, followFaults } from "./faults.ts";
 import { type HttpHandler, pathOf } from "./handler.ts";
+import { isPlain, type QuickCall, serveQuickly } from "./quick-call.ts";
+import { CALL_IS_OVER } from "./request-body.ts";
 import { answerUnknownCall } from "./unimplemented.ts";
 import { prepare, requestValidator } from "./validation.ts";
 
@@ -36,6 +38,8 @@ export interface RpcOptions {
   /** Services that anybody may call, whatever the doorkeeper says. */
   openRoutes: (router: ConnectRouter) => void;
   doorkeeper?: Doorkeeper | undefined;
+  /** For methods of `routes` that are called very often. */
+  quick?: readonly QuickCall[] | undefined;
   log: Logger;
   /** The bytes of a message must be here within this time of waiting for them. */
   messageMs: number;
@@ -59,14 +63,26 @@ export function rpcHandler(options: RpcOptions): HttpHandler {
   const handlers = [...open.handlers, ...guarded.handlers];
   for (const { method } of guarded.handlers) prepare(method.input);
   const byPath = new Map(handlers.map((handler) => [handler.requestPath, handler]));
+  const quickByPath = new Map(
+    options.quick?.map((one) => [`/${one.method.parent.typeName}/${one.method.name}`, one]),
+  );
   return (request, response) => {
-    const handler = byPath.get(pathOf(request));
-    if (handler !== undefined) void serveCall(handler, request, response, { log, messageMs });
-    else if (!answerUnknownCall(request, response)) fallback(request, response);
+    const path = pathOf(request);
+    const handler = byPath.get(path);
+    const quick = quickByPath.get(path);
+    if (handler !== undefined && quick !== undefined && isPlain(request)) {
+      const call = { quick, handler, doorkeeper, log, messageMs };
+      void serveQuickly(request, response, call);
+    } else if (handler !== undefined) {
+      void serveCall(handler, request, response, { log, messageMs });
+    } else if (!answerUnknownCall(request, response)) fallback(request, response);
   };
 }
 
 function follow(context: HandlerContext): void {
+  // Connect-es gives no reason for the abort at the end, and then the platform makes an exception for each call.
+  const { abort } = context as { abort?: (reason?: unknown) => void };
+  if (abort !== undefined) Object.assign(context, { abort: (why = CALL_IS_OVER) => abort(why) });
   followBody(context);
   followFaults(context);
 }

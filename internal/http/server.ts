@@ -8,6 +8,7 @@ import { HoldfastError } from "../status/errors.ts";
 import { type AllowedOrigins, applyCors } from "./cors.ts";
 import { answerJson, type HttpHandler, pathOf } from "./handler.ts";
 import { answerHealth } from "./health.ts";
+import type { QuickCall } from "./quick-call.ts";
 import { type Doorkeeper, rpcHandler } from "./rpc.ts";
 import { sniff } from "./sniff.ts";
 import { standardServices } from "./standard-services.ts";
@@ -42,6 +43,7 @@ export interface HttpServerOptions {
   routes: (router: ConnectRouter) => void;
   /** Whom `routes` let in at all. Unset: everybody, and the services see to it. */
   doorkeeper?: Doorkeeper;
+  quick?: readonly QuickCall[];
   ready: () => boolean;
   log: Logger;
   /** Web pages, for every path that is neither an RPC nor health. */
@@ -126,11 +128,11 @@ function createHandler(
   { messageMs }: HttpLimits,
   closing: AbortSignal,
 ): HttpHandler {
-  const { routes, doorkeeper, log, origins, pages } = options;
+  const { routes, doorkeeper, quick, log, origins, pages } = options;
   const ready = () => options.ready() && !closing.aborted;
   const openRoutes = standardServices({ routes, ready, closing });
   const fallback = pages ?? notFound;
-  const rpc = rpcHandler({ routes, openRoutes, doorkeeper, log, messageMs, fallback });
+  const rpc = rpcHandler({ routes, openRoutes, doorkeeper, quick, log, messageMs, fallback });
   return (request, response) => {
     if (origins !== undefined && applyCors(origins, request, response)) return;
     if (answerHealth(ready, request, response)) return;

@@ -12,6 +12,8 @@ import { lockFolder } from "./folder-lock.ts";
 import { canListen, freePort } from "./free-port.ts";
 import { stopLeftover } from "./leftover.ts";
 import { startNatsProcess } from "./nats-process.ts";
+import { EMBEDDED_USER, ensurePassword, LOCAL_USER, newPassword, SECRET_MODE } from "./password.ts";
+import { localPermissions } from "./permissions.ts";
 import { recordOf, writeRecord } from "./process-record.ts";
 import { serverConfig } from "./server-config.ts";
 import { Supervisor, type SupervisorEvent } from "./supervisor.ts";
@@ -36,7 +38,14 @@ export interface EmbeddedNatsOptions {
 }
 
 export interface EmbeddedNats extends AsyncDisposable {
+  /**
+   * Without the user: clients for JavaScript take none from a URL, and find the port behind the first colon
+   * that a digit follows, which may be the password's.
+   */
   readonly url: string;
+  /** May do everything. Who names no user may do everything but read the secrets. */
+  readonly user: string;
+  readonly password: string;
   readonly binary: string;
   readonly version: string;
   /** The process id of the present server; another one after each restart. */
@@ -67,9 +76,20 @@ export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<E
   await makeFolder(storeDir);
   const maxStoreBytes = await storeBytes(storeDir, options.storeMaxBytes);
   let port = await choosePort(options, onEvent);
+  const user = EMBEDDED_USER;
+  const password = await ensurePassword(dataDir);
+  const users = [
+    { user, password },
+    // Only programs of this machine reach it.
+    { user: LOCAL_USER, password: newPassword(), permissions: localPermissions() },
+  ];
   const writeConfig = async () => {
-    const config = serverConfig({ serverName, port, storeDir, maxStoreBytes });
-    await writeFile(configFile, `${JSON.stringify(config, null, 2)}\n`);
+    const settings = { serverName, port, storeDir, maxStoreBytes, users, noAuthUser: LOCAL_USER };
+    // Made anew: the mode is only looked at when a file is made.
+    await rm(configFile, { force: true });
+    await writeFile(configFile, `${JSON.stringify(serverConfig(settings), null, 2)}\n`, {
+      mode: SECRET_MODE,
+    });
   };
   await writeConfig();
 
@@ -109,6 +129,8 @@ export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<E
   const running = started.move();
   return {
     url: `nats://127.0.0.1:${port}`,
+    user,
+    password,
     binary,
     version: supervisor.current.version,
     get pid() {

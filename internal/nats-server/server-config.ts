@@ -1,3 +1,5 @@
+import type { Permissions } from "./permissions.ts";
+
 export interface ServerSettings {
   readonly serverName: string;
   /** The address to listen on. Default: loopback. */
@@ -6,6 +8,18 @@ export interface ServerSettings {
   readonly storeDir: string;
   /** What JetStream may take of the disk. Default: what the server finds. */
   readonly maxStoreBytes?: number;
+  /** Default: whoever reaches it may do everything. */
+  readonly users?: readonly ServerUser[];
+  /** The user that those are who name none. Default: they are refused, when there are users. */
+  readonly noAuthUser?: string;
+}
+
+export interface ServerUser {
+  readonly user: string;
+  /** As it is, or its bcrypt hash. */
+  readonly password: string;
+  /** Default: everything. */
+  readonly permissions?: Permissions;
 }
 
 /**
@@ -24,5 +38,8 @@ export function serverConfig(settings: ServerSettings): Record<string, unknown> 
       sync_interval: "1s",
       ...(settings.maxStoreBytes !== undefined && { max_file_store: settings.maxStoreBytes }),
     },
+    // Of the global account, where the streams of a server without users are.
+    ...(settings.users !== undefined && { authorization: { users: settings.users } }),
+    ...(settings.noAuthUser !== undefined && { no_auth_user: settings.noAuthUser }),
   };
 }

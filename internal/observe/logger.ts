@@ -22,7 +22,7 @@ export function createLogger(level: string): Logger {
  */
 export function announceListening(
   log: Logger,
-  listening: { transport: string; address: string },
+  listening: { transport: string; address: string; user?: string; password?: string },
 ): void {
   log.child({}, { level: "info" }).info(listening, "listening");
 }

@@ -5,7 +5,7 @@ import type { Heartbeat } from "./heartbeat.ts";
 
 /** What the worker is given at its start. */
 export interface HeartbeatWork {
-  connect: Pick<ConnectOptions, "urls" | "name" | "credsFile">;
+  connect: Pick<ConnectOptions, "urls" | "name" | "credsFile" | "login">;
   /** One Int32 that grows whenever the main loop moves. */
   steps: SharedArrayBuffer;
   beat: Uint8Array | undefined;

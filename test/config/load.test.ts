@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../internal/config/load.ts";
-import { envName, flagName } from "../../internal/config/options.ts";
+import { envName, flagName, shownValue } from "../../internal/config/options.ts";
 
 const load = (
   flags: Record<string, unknown> = {},
@@ -69,6 +69,16 @@ describe("configuration", () => {
       /HOLDFAST_DEV_KEY must be at most 256/,
     );
     expect(() => load({}, { HOLDFAST_DEV_KEY: secret })).not.toThrow(new RegExp(secret));
+  });
+
+  it("does not print a password either, and wants a user with it", () => {
+    const password = "hush";
+    expect(() => load({}, { HOLDFAST_NATS_PASSWORD: password })).toThrow(/set both or neither/);
+    const url = "nats://me:hush@a,nats://me:hush@b c";
+    expect(() => load({}, { HOLDFAST_NATS_URL: url })).toThrow(/HOLDFAST_NATS_URL must be/);
+    expect(() => load({}, { HOLDFAST_NATS_URL: url })).not.toThrow(/hush/);
+    expect(JSON.stringify(shownValue("natsUrl", ["nats://me:hush@a"]))).not.toContain("hush");
+    expect(shownValue("natsPassword", password)).toBe("[redacted]");
   });
 
   it("reads IPv6 addresses in brackets", () => {

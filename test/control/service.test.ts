@@ -6,10 +6,11 @@ import { TokenIssuer } from "../../internal/auth/token-issuer.ts";
 import { TokenVerifier } from "../../internal/auth/token-verifier.ts";
 import { systemClock } from "../../internal/clock/clock.ts";
 import { admitByGet } from "../../internal/control/admit-get.ts";
+import { Canaries } from "../../internal/control/canary.ts";
+import { Dispatch } from "../../internal/control/dispatch.ts";
 import { Operator } from "../../internal/control/operator.ts";
 import { NodeOrders } from "../../internal/control/orders.ts";
-import { controlDoorkeeper, controlRoutes } from "../../internal/control/service.ts";
-import { Turns } from "../../internal/control/turns.ts";
+import { controlDoorkeeper, controlRoutes, quickCalls } from "../../internal/control/service.ts";
 import { type HttpServer, notFound, startHttpServer } from "../../internal/http/server.ts";
 import { NodeRegistry } from "../../internal/nodes/registry.ts";
 import { createLogger } from "../../internal/observe/logger.ts";
@@ -24,6 +25,7 @@ import { MemoryBucket } from "../support/memory-bucket.ts";
 import { MemoryMessages } from "../support/memory-messages.ts";
 
 const ADMIT = "holdfast.control.v1.ControlService/Admit";
+const ADMIN = "holdfast.admin.v1.AdminService/";
 const DRAIN = "holdfast.control.v1.ControlService/Drain";
 
 describe("the control API", () => {
@@ -57,6 +59,7 @@ describe("the control API", () => {
     const keys = await SigningKeys.follow(secrets);
     verifier = new TokenVerifier({ keys, apps });
     const nodes = new NodeRegistry({ messages });
+    const canaries = await Canaries.follow(new MemoryBucket());
     const options = {
       apps,
       keys,
@@ -65,11 +68,11 @@ describe("the control API", () => {
       revoked: new MemoryBucket(),
       operator: new Operator("op"),
       orders: new NodeOrders(nodes, messages),
-      nodes,
+      canaries,
+      dispatch: new Dispatch({ nodes, canaries, clock: systemClock, random: Math.random }),
       clock: systemClock,
-      random: Math.random,
       tokenSeconds: 600,
-      turns: new Turns(systemClock, Math.random),
+      heartbeatSeconds: 30,
     };
     server = await startHttpServer({
       doorkeeper: controlDoorkeeper(options),
@@ -77,6 +80,7 @@ describe("the control API", () => {
       log: createLogger("fatal"),
       ready: () => true,
       routes: controlRoutes(options),
+      quick: quickCalls(options),
       pages: admitByGet(options, notFound),
     });
   });
@@ -94,6 +98,97 @@ describe("the control API", () => {
       ["ws://a/connect", "a-1"],
       ["tcp://a", "a-1"],
     ]);
+  });
+
+  it("answers the plain call and any other alike, also what is wrong with it", async () => {
+    beat("a");
+    const post = async (body: string, headers: Record<string, string> = {}) => {
+      const method = "POST";
+      const all = { "content-type": "application/json", ...headers };
+      const response = await fetch(`${server.url}/${ADMIT}`, { method, headers: all, body });
+      return {
+        status: response.status,
+        type: response.headers.get("content-type"),
+        body: await response.text(),
+      };
+    };
+    // With a timeout it is for connect-es.
+    const slowly = { "connect-timeout-ms": "5000" };
+    for (const body of [
+      "{}",
+      "{",
+      "",
+      "[]",
+      '{"app":"demo","device":"d","typo":1}',
+      '{"app":"demo","device":""}',
+      '{"app":"shop","device":"d"}',
+      '{"app":"demo","device":"d","protocols":["quic"]}',
+    ]) {
+      expect(await post(body), body).toEqual(await post(body, slowly));
+    }
+    const wrong = { authorization: "Bearer wrong" };
+    expect(await post("{}", wrong)).toEqual(await post("{}", { ...wrong, ...slowly }));
+    const good = '{"app":"demo","device":"d","user":"u"}';
+    const [quick, slow] = [await post(good), await post(good, slowly)];
+    const fields = ({ body }: { body: string }) => {
+      const { token, expiresAt, ...rest } = JSON.parse(body);
+      return { ...rest, token: token.length, expiresAt: Date.parse(expiresAt) > Date.now() };
+    };
+    expect(quick).toMatchObject({ status: 200, type: slow.type });
+    expect(fields(quick)).toEqual(fields(slow));
+    expect(fields(quick)).toMatchObject({ heartbeatSeconds: 30 });
+  });
+
+  it("chooses by the protocols and labels asked for, also of GET", async () => {
+    beat("eu", { labels: { region: "eu" } });
+    beat("us", { labels: { region: "us" } });
+    const asked = { app: "demo", device: "d", protocols: ["tcp"], labels: { region: "us" } };
+    const byRpc = await admit(asked);
+    expect(byRpc.endpoints.map(({ url }) => url)).toEqual(["tcp://us"]);
+    const query = "app=demo&device=d&protocols=tcp&labels=region=us";
+    const byGet = (await (await fetch(`${server.url}/admit?${query}`)).json()) as Admission;
+    expect(byGet.endpoints).toEqual(byRpc.endpoints);
+    await expect(admit({ ...asked, protocols: ["quic"] })).rejects.toThrow(/503.*speaks quic/);
+    const typo = await fetch(`${server.url}/admit?app=demo&device=d&labels=region`);
+    expect([typo.status, await typo.text()]).toEqual([400, expect.stringMatching(/labels/)]);
+  });
+
+  it("takes canary rules from the operator alone, and says what is wrong with one", async () => {
+    beat("new", { labels: { pool: "canary" } });
+    beat("old");
+    const canary = { name: "try", nodes: { pool: "canary" }, percent: 100, platforms: ["ios"] };
+    await expect(call(server.url, `${ADMIN}SetCanary`, { canary }, "k")).rejects.toThrow(/401/);
+    const set = await call(server.url, `${ADMIN}SetCanary`, { canary }, "op");
+    expect(set).toMatchObject({ canary, nodes: ["new-1"] });
+    const nodesOf = async (platform: string) => {
+      const { endpoints } = await admit({ app: "demo", device: "d", client: { platform } });
+      return [...new Set(endpoints.map(({ node }) => node))];
+    };
+    expect([await nodesOf("ios"), await nodesOf("android")]).toEqual([["new-1"], ["old-1"]]);
+    for (const [change, field] of [
+      [{ percent: 101 }, "percent"],
+      [{ percent: -1 }, "percent"],
+      [{ nodes: {} }, "nodes"],
+      [{ nodes: { "po ol": "x" } }, "nodes"],
+      [{ name: "a b" }, "name"],
+      [{ persent: 5 }, "persent"],
+    ] as const) {
+      const wrong = call(
+        server.url,
+        `${ADMIN}SetCanary`,
+        { canary: { ...canary, ...change } },
+        "op",
+      );
+      await expect(wrong).rejects.toThrow(new RegExp(`400.*${field}`));
+    }
+    expect(await call(server.url, `${ADMIN}ListCanaries`, {}, "op")).toMatchObject({
+      canaries: [{ name: "try" }],
+    });
+    await call(server.url, `${ADMIN}DeleteCanary`, { name: "try" }, "op");
+    await expect(call(server.url, `${ADMIN}DeleteCanary`, { name: "try" }, "op")).rejects.toThrow(
+      /404/,
+    );
+    expect((await nodesOf("ios")).sort()).toEqual(["new-1", "old-1"]);
   });
 
   it("sends nobody to a node that drains or is cut off", async () => {

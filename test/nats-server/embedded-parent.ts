@@ -8,4 +8,5 @@ process.on("SIGTERM", async () => {
   await nats[Symbol.asyncDispose]();
   process.exit(0);
 });
-console.log(JSON.stringify({ pid: nats.pid, url: nats.url }));
+const { pid, url, user, password } = nats;
+console.log(JSON.stringify({ pid, url, user, password }));

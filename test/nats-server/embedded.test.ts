@@ -1,12 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, statfs, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { expect, test } from "vitest";
-import { type EmbeddedNatsEvent, startEmbeddedNats } from "../../internal/nats-server/embedded.ts";
+import {
+  type EmbeddedNats,
+  type EmbeddedNatsEvent,
+  startEmbeddedNats,
+} from "../../internal/nats-server/embedded.ts";
 import { freePort } from "../../internal/nats-server/free-port.ts";
 import { startNatsProcess } from "../../internal/nats-server/nats-process.ts";
 import { recordOf, writeRecord } from "../../internal/nats-server/process-record.ts";
@@ -19,6 +23,8 @@ import { fakeNatsServer } from "./fake-binary.ts";
 
 const binary = await localBinary();
 
+type At = Pick<EmbeddedNats, "url" | "user" | "password">;
+
 /** Starts a process that has an embedded NATS, and waits for that. */
 async function startParent(dataDir: string) {
   const script = join(import.meta.dirname, "embedded-parent.ts");
@@ -28,8 +34,7 @@ async function startParent(dataDir: string) {
     }),
   );
   const [line] = await once(createInterface({ input: child.stdout }), "line");
-  const { pid, url } = JSON.parse(line) as { pid: number; url: string };
-  return { child, pid, url };
+  return { child, ...(JSON.parse(line) as At & { pid: number }) };
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
@@ -39,8 +44,8 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 
 const runs = async (pid: number) => (await recordOf(pid)) !== undefined;
 
-async function storeMessage(url: string): Promise<void> {
-  await using connection = await connect({ servers: url });
+async function storeMessage({ url, user, password }: At): Promise<void> {
+  await using connection = await connect({ servers: url, user, pass: password });
   await (await jetstreamManager(connection)).streams.add({ name: "KEPT", subjects: ["kept"] });
   await jetstream(connection).publish("kept", "still here");
 }
@@ -64,8 +69,79 @@ test("the embedded NATS listens on loopback, with JetStream, and says what it is
     host: "127.0.0.1",
     jetstream: { store_dir: join(folder.path, "nats"), sync_interval: "1s" },
   });
-  for (const absent of ["http", "mqtt", "websocket", "leafnodes", "no_auth_user"]) {
+  for (const absent of ["http", "mqtt", "websocket", "leafnodes"]) {
     expect(config).not.toHaveProperty(absent);
+  }
+});
+
+test("the embedded NATS has a password, kept in the data folder for its owner only", async () => {
+  await using folder = await tempFolder();
+  const passwords: string[] = [];
+  for (let start = 1; start <= 2; start += 1) {
+    await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+    passwords.push(nats.password);
+    await using all = await connect({ servers: nats.url, user: nats.user, pass: nats.password });
+    await (await jetstreamManager(all)).streams.add({
+      name: `MINE${start}`,
+      subjects: [`${start}`],
+    });
+    const wrong = connect({ servers: nats.url, user: nats.user, pass: "guess", reconnect: false });
+    await expect(wrong).rejects.toThrow(/Authorization/);
+  }
+  expect(passwords[0]).toBe(passwords[1]);
+  expect(await readFile(join(folder.path, "nats-password"), "utf8")).toBe(`${passwords[0]}\n`);
+  for (const name of ["nats-password", "nats-server.conf"]) {
+    expect((await stat(join(folder.path, name))).mode & 0o777).toBe(0o600);
+  }
+});
+
+test("who names no user may use the embedded NATS, but not what leads to the secrets", async () => {
+  await using folder = await tempFolder();
+  await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });
+  {
+    await using all = await connect({ servers: nats.url, user: nats.user, pass: nats.password });
+    const streams = (await jetstreamManager(all)).streams;
+    await streams.add({ name: "KV_hf_key", subjects: ["$KV.hf_key.>"], allow_direct: true });
+    await streams.add({ name: "HF_UPLINK", subjects: ["hf.up.>"] });
+    await jetstream(all).publish("$KV.hf_key.current", "secret");
+  }
+  await using nc = await connect({ servers: nats.url });
+  await jetstream(nc).publish("hf.up.demo.shop", "an uplink");
+  const consumer = { durable_name: "up", ack_policy: AckPolicy.Explicit };
+  await (await jetstreamManager(nc)).consumers.add("HF_UPLINK", consumer);
+  const read = await jetstream(nc).consumers.get("HF_UPLINK", "up");
+  expect((await read.next())?.string()).toBe("an uplink");
+
+  for (const subject of [
+    "$KV.hf_key.current",
+    "$JS.API.STREAM.MSG.GET.KV_hf_key",
+    "$JS.API.STREAM.INFO.KV_hf_key",
+    "$JS.API.STREAM.PURGE.KV_hf_key",
+    "$JS.API.STREAM.SNAPSHOT.KV_hf_key",
+    "$JS.API.DIRECT.GET.KV_hf_key",
+    "$JS.API.DIRECT.GET.KV_hf_key.$KV.hf_key.current",
+    "$JS.API.CONSUMER.CREATE.KV_hf_key",
+    "$JS.API.CONSUMER.CREATE.KV_hf_key.x.$KV.hf_key.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.KV_hf_key.x",
+    "$JS.API.CONSUMER.MSG.NEXT.KV_hf_key.x",
+    "$JS.API.STREAM.CREATE.COPY",
+    "$JS.API.STREAM.UPDATE.HF_UPLINK",
+  ]) {
+    await expect(nc.request(subject), subject).rejects.toThrow(/permission/i);
+  }
+  for (const subject of ["$KV.hf_key.>", "$KV.>", ">", "_INBOX_holdfast.>", "_INBOX_holdfast.*"]) {
+    const heard: string[] = [];
+    const listening = (async () => {
+      for await (const message of nc.subscribe(subject)) heard.push(message.string());
+    })().catch(() => {});
+    await nc.flush();
+    await using all = await connect({ servers: nats.url, user: nats.user, pass: nats.password });
+    await jetstream(all).publish("$KV.hf_key.current", "secret");
+    all.publish("_INBOX_holdfast.answer", "secret");
+    await all.flush();
+    await nc.flush();
+    void listening;
+    expect(heard, subject).not.toContain("secret");
   }
 });
 
@@ -77,7 +153,7 @@ test("a NATS that was killed comes back on the same port with its data", async (
     binary,
     onEvent: (event) => events.push(event),
   });
-  await storeMessage(nats.url);
+  await storeMessage(nats);
   const { url, pid } = nats;
 
   for (let kills = 1; kills <= 2; kills++) {
@@ -102,7 +178,12 @@ test("when the gateway stops, its NATS stops and the folder is free again", asyn
   await nats[Symbol.asyncDispose]();
 
   expect(await runs(pid)).toBe(false);
-  expect((await readdir(folder.path)).sort()).toEqual(["lock.sqlite", "nats", "nats-server.conf"]);
+  expect((await readdir(folder.path)).sort()).toEqual([
+    "lock.sqlite",
+    "nats",
+    "nats-password",
+    "nats-server.conf",
+  ]);
   await using again = await startEmbeddedNats({ dataDir: folder.path, binary });
   expect(again.pid).not.toBe(pid);
   await nats[Symbol.asyncDispose]();
@@ -141,7 +222,7 @@ test("a gateway that is killed leaves no NATS behind", async () => {
 test("a gateway starts on the folder of one that was killed, with its data", async () => {
   await using folder = await tempFolder();
   const parent = await startParent(folder.path);
-  await storeMessage(parent.url);
+  await storeMessage(parent);
   await end(parent.child, "SIGKILL");
 
   await using nats = await startEmbeddedNats({ dataDir: folder.path, binary });

@@ -3,9 +3,12 @@ import fc from "fast-check";
 import { expect, expectTypeOf, test } from "vitest";
 import type { StateEvent as KitStateEvent } from "../../sdk/node-business.ts";
 import {
+  inboxPrefix,
   requestSubject,
   STATE_STREAM,
+  stateConsumer,
   stateFilter,
+  storedConsumer,
   storedSubject,
   TAKEN_HEADER,
   token,
@@ -32,6 +35,16 @@ test("a business server listens where the gateway speaks", () => {
     fc.property(id, id, id, (app, business, device) => {
       expect(requestSubject(app, business)).toBe(subjects.rpcSubject(app, business));
       expect(storedSubject(app, business)).toBe(subjects.uplinkSubject(app, business));
+      expect(storedConsumer(app, business)).toBe(subjects.uplinkConsumer(app, business));
+      expect(inboxPrefix(app, business)).toBe(subjects.businessInboxPrefix(app, business));
+      for (const scope of subjects.STATE_SCOPES) {
+        const filter = subjects.stateScopeFilter(app, business, scope);
+        expect(stateFilter(app, business, scope)).toBe(filter);
+        for (const instance of [undefined, "2"]) {
+          const name = subjects.stateConsumer(app, business, scope, instance);
+          expect(stateConsumer(app, business, scope, instance)).toBe(name);
+        }
+      }
       const hears = (scope: Parameters<typeof stateFilter>[2], subject: string) =>
         subjectMatcher(stateFilter(app, business, scope))(subject);
       for (const event of ["online", "offline"] as const) {
@@ -41,6 +54,23 @@ test("a business server listens where the gateway speaks", () => {
         expect([hears("business", all), hears("app", all)]).toEqual([false, true]);
       }
       expect(hears("rooms", subjects.roomStateSubject(app, "enter", device))).toBe(true);
+    }),
+  );
+});
+
+test("no two businesses come to the same consumer", () => {
+  const short = fc.string({
+    unit: fc.constantFrom("a", "b", "_", "-", "é"),
+    minLength: 1,
+    maxLength: 4,
+  });
+  fc.assert(
+    fc.property(short, short, short, short, (app, business, otherApp, otherBusiness) => {
+      fc.pre(app !== otherApp || business !== otherBusiness);
+      expect(storedConsumer(app, business)).not.toBe(storedConsumer(otherApp, otherBusiness));
+      const own = stateConsumer(app, business, "app");
+      expect(own).not.toBe(stateConsumer(otherApp, otherBusiness, "app"));
+      expect(own).not.toBe(stateConsumer(otherApp, otherBusiness, "app", "1"));
     }),
   );
 });

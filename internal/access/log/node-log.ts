@@ -42,6 +42,11 @@ export interface NodeStatus {
   retryAfterMs: number;
   /** Clients welcomed a second, lately. */
   loginsPerSecond: number;
+  labels?: Record<string, string>;
+  weight?: number;
+  maxConnections?: number;
+  /** How many connections it had when its drain began; 0: it does not drain. */
+  drainedFrom?: number;
 }
 
 export interface NodeLogOptions {

@@ -17,7 +17,167 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/admin.proto.
  */
 export const file_holdfast_admin_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Ch1ob2xkZmFzdC9hZG1pbi92MS9hZG1pbi5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEiVgoDQXBwEgsKA2FwcBgBIAEoCRIRCglhZG1pc3Npb24YAiABKAkSLwoKdG9rZW5fa2V5cxgDIAMoCzIbLmhvbGRmYXN0LmFkbWluLnYxLlRva2VuS2V5IrgBCgNLZXkSCgoCaWQYASABKAkSDgoGc2VjcmV0GAIgASgJEgwKBG5hbWUYAyABKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoFc2NvcGUYBiABKAsyGC5ob2xkZmFzdC5hZG1pbi52MS5TY29wZSKgAQoFU2NvcGUSJAoKYnVzaW5lc3NlcxgBIAMoCUIQukgNkgEKEGQiBnIEiOowARIsCgRycGNzGAIgAygJQh66SBuSARgQZCIUchIyEF5bQS1aYS16XXsxLDY0fSQSKQoPdGFyZ2V0X3ByZWZpeGVzGAMgAygJQhC6SA2SAQoQZCIGcgSI6jABEhgKEGNhbGxzX3Blcl9zZWNvbmQYBCABKA0izgEKCFRva2VuS2V5EikKA2tpZBgBIAEoCUIcukgZchcyFV5bQS1aYS16MC05Xy1dezEsNjR9JBItCglhbGdvcml0aG0YAiABKAlCGrpIF3IVUgVIUzI1NlIFRVMyNTZSBUVkRFNBEhgKBnNlY3JldBgDIAEoCUIIukgFcgMYgAgSHAoKcHVibGljX2tleRgEIAEoCUIIukgFcgMYgCASMAoIandrc191cmwYBSABKAlCHrpIG3IZGIAQMhReJHxeaHR0cHM/Oi8vW15cc10rJCJoChBDcmVhdGVBcHBSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEjwKCWFkbWlzc2lvbhgCIAEoCUIpukgmciQyIl4oW0trXVtFZV1bWXldfFtPb11bUHBdW0VlXVtObl0pPyQiXQoRQ3JlYXRlQXBwUmVzcG9uc2USIwoDYXBwGAEgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuQXBwEiMKA2tleRgCIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLktleSIRCg9MaXN0QXBwc1JlcXVlc3QiOAoQTGlzdEFwcHNSZXNwb25zZRIkCgRhcHBzGAEgAygLMhYuaG9sZGZhc3QuYWRtaW4udjEuQXBwIicKDUdldEFwcFJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAEiNQoOR2V0QXBwUmVzcG9uc2USIwoDYXBwGAEgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuQXBwIncKDVNldEFwcFJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESQAoJYWRtaXNzaW9uGAIgASgJQii6SCVyIzIhXihbS2tdW0VlXVtZeV18W09vXVtQcF1bRWVdW05uXSkkSACIAQFCDAoKX2FkbWlzc2lvbiI1Cg5TZXRBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiKgoQRGVsZXRlQXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowASITChFEZWxldGVBcHBSZXNwb25zZSKbAQoQQ3JlYXRlS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIWCgRuYW1lGAIgASgJQgi6SAVyAxiAARIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVzY29wZRgEIAEoCzIYLmhvbGRmYXN0LmFkbWluLnYxLlNjb3BlIjgKEUNyZWF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLktleSIpCg9MaXN0S2V5c1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAEiOAoQTGlzdEtleXNSZXNwb25zZRIkCgRrZXlzGAEgAygLMhYuaG9sZGZhc3QuYWRtaW4udjEuS2V5IkMKEFJldm9rZUtleVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoGa2V5X2lkGAIgASgJQge6SARyAhABIhMKEVJldm9rZUtleVJlc3BvbnNlImQKElNldFRva2VuS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARI2Cgl0b2tlbl9rZXkYAiABKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5Ub2tlbktleUIGukgDyAEBIjoKE1NldFRva2VuS2V5UmVzcG9uc2USIwoDYXBwGAEgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuQXBwIkUKFURlbGV0ZVRva2VuS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIUCgNraWQYAiABKAlCB7pIBHICEAEiPQoWRGVsZXRlVG9rZW5LZXlSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiGQoXUm90YXRlU2lnbmluZ0tleVJlcXVlc3QiJwoYUm90YXRlU2lnbmluZ0tleVJlc3BvbnNlEgsKA2tpZBgBIAEoCSKTAQoNUmV2b2tlUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIiCgdkZXZpY2VzGAIgAygJQhG6SA6SAQsQ6AciBnIEiOowARIgCgV1c2VycxgDIAMoCUIRukgOkgELEOgHIgZyBIjqMAESJAoJdG9rZW5faWRzGAQgAygJQhG6SA6SAQsQ6AciBnIEiOowASIhCg5SZXZva2VSZXNwb25zZRIPCgdyZXZva2VkGAEgASgNImEKEERyYWluTm9kZVJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABEiMKDG92ZXJfc2Vjb25kcxgCIAEoDUIIukgFKgMYkBxIAIgBAUIPCg1fb3Zlcl9zZWNvbmRzIiIKEURyYWluTm9kZVJlc3BvbnNlEg0KBW5vZGVzGAEgAygJIi0KElVuZHJhaW5Ob2RlUmVxdWVzdBIXCgRub2RlGAEgASgJQgm6SAZyBIjqMAEiJAoTVW5kcmFpbk5vZGVSZXNwb25zZRINCgVub2RlcxgBIAMoCTLtCQoMQWRtaW5TZXJ2aWNlElYKCUNyZWF0ZUFwcBIjLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUFwcFJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5DcmVhdGVBcHBSZXNwb25zZRJTCghMaXN0QXBwcxIiLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RBcHBzUmVxdWVzdBojLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RBcHBzUmVzcG9uc2USTQoGR2V0QXBwEiAuaG9sZGZhc3QuYWRtaW4udjEuR2V0QXBwUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkdldEFwcFJlc3BvbnNlEk0KBlNldEFwcBIgLmhvbGRmYXN0LmFkbWluLnYxLlNldEFwcFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5TZXRBcHBSZXNwb25zZRJWCglEZWxldGVBcHASIy5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVBcHBSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlQXBwUmVzcG9uc2USVgoJQ3JlYXRlS2V5EiMuaG9sZGZhc3QuYWRtaW4udjEuQ3JlYXRlS2V5UmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUtleVJlc3BvbnNlElMKCExpc3RLZXlzEiIuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEtleXNSZXF1ZXN0GiMuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEtleXNSZXNwb25zZRJWCglSZXZva2VLZXkSIy5ob2xkZmFzdC5hZG1pbi52MS5SZXZva2VLZXlSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlS2V5UmVzcG9uc2USXAoLU2V0VG9rZW5LZXkSJS5ob2xkZmFzdC5hZG1pbi52MS5TZXRUb2tlbktleVJlcXVlc3QaJi5ob2xkZmFzdC5hZG1pbi52MS5TZXRUb2tlbktleVJlc3BvbnNlEmUKDkRlbGV0ZVRva2VuS2V5EiguaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlVG9rZW5LZXlSZXF1ZXN0GikuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlVG9rZW5LZXlSZXNwb25zZRJrChBSb3RhdGVTaWduaW5nS2V5EiouaG9sZGZhc3QuYWRtaW4udjEuUm90YXRlU2lnbmluZ0tleVJlcXVlc3QaKy5ob2xkZmFzdC5hZG1pbi52MS5Sb3RhdGVTaWduaW5nS2V5UmVzcG9uc2USTQoGUmV2b2tlEiAuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLlJldm9rZVJlc3BvbnNlElYKCURyYWluTm9kZRIjLmhvbGRmYXN0LmFkbWluLnYxLkRyYWluTm9kZVJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5EcmFpbk5vZGVSZXNwb25zZRJcCgtVbmRyYWluTm9kZRIlLmhvbGRmYXN0LmFkbWluLnYxLlVuZHJhaW5Ob2RlUmVxdWVzdBomLmhvbGRmYXN0LmFkbWluLnYxLlVuZHJhaW5Ob2RlUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules]);
+  fileDesc("Ch1ob2xkZmFzdC9hZG1pbi92MS9hZG1pbi5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEi3wMKBkNhbmFyeRIqCgRuYW1lGAEgASgJQhy6SBlyFzIVXltBLVphLXowLTlfLV17MSw2NH0kEncKBW5vZGVzGAIgAygLMiQuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5Lk5vZGVzRW50cnlCQrpIP5oBPAgBEBAiGnIYMhZeW0EtWmEtejAtOV8uLV17MSw2NH0kKhpyGDIWXltBLVphLXowLTlfLi1dezEsNjR9JBIqCgdwZXJjZW50GAMgASgBQhm6SBYSFEABGQAAAAAAAFlAKQAAAAAAAAAAEhkKA2FwcBgEIAEoCUIMukgJ2AEBcgSI6jABEiMKCXBsYXRmb3JtcxgFIAMoCUIQukgNkgEKEBQiBnIEiOowARImCgxhcHBfdmVyc2lvbnMYBiADKAlCELpIDZIBChAUIgZyBIjqMAESPwoGbGFiZWxzGAcgAygLMiUuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5LkxhYmVsc0VudHJ5Qgi6SAWaAQIQEBosCgpOb2Rlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJFChBTZXRDYW5hcnlSZXF1ZXN0EjEKBmNhbmFyeRgBIAEoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNhbmFyeUIGukgDyAEBIk0KEVNldENhbmFyeVJlc3BvbnNlEikKBmNhbmFyeRgBIAEoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNhbmFyeRINCgVub2RlcxgCIAMoCSIVChNMaXN0Q2FuYXJpZXNSZXF1ZXN0IkMKFExpc3RDYW5hcmllc1Jlc3BvbnNlEisKCGNhbmFyaWVzGAEgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5IiwKE0RlbGV0ZUNhbmFyeVJlcXVlc3QSFQoEbmFtZRgBIAEoCUIHukgEcgIQASIWChREZWxldGVDYW5hcnlSZXNwb25zZSJoCgNBcHASCwoDYXBwGAEgASgJEhEKCWFkbWlzc2lvbhgCIAEoCRIvCgp0b2tlbl9rZXlzGAMgAygLMhsuaG9sZGZhc3QuYWRtaW4udjEuVG9rZW5LZXkSEAoIZGlzcGF0Y2gYBCABKAkiuAEKA0tleRIKCgJpZBgBIAEoCRIOCgZzZWNyZXQYAiABKAkSDAoEbmFtZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVzY29wZRgGIAEoCzIYLmhvbGRmYXN0LmFkbWluLnYxLlNjb3BlIqABCgVTY29wZRIkCgpidXNpbmVzc2VzGAEgAygJQhC6SA2SAQoQZCIGcgSI6jABEiwKBHJwY3MYAiADKAlCHrpIG5IBGBBkIhRyEjIQXltBLVphLXpdezEsNjR9JBIpCg90YXJnZXRfcHJlZml4ZXMYAyADKAlCELpIDZIBChBkIgZyBIjqMAESGAoQY2FsbHNfcGVyX3NlY29uZBgEIAEoDSLOAQoIVG9rZW5LZXkSKQoDa2lkGAEgASgJQhy6SBlyFzIVXltBLVphLXowLTlfLV17MSw2NH0kEi0KCWFsZ29yaXRobRgCIAEoCUIaukgXchVSBUhTMjU2UgVFUzI1NlIFRWREU0ESGAoGc2VjcmV0GAMgASgJQgi6SAVyAxiACBIcCgpwdWJsaWNfa2V5GAQgASgJQgi6SAVyAxiAIBIwCghqd2tzX3VybBgFIAEoCUIeukgbchkYgBAyFF4kfF5odHRwcz86Ly9bXlxzXSskImgKEENyZWF0ZUFwcFJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESPAoJYWRtaXNzaW9uGAIgASgJQim6SCZyJDIiXihbS2tdW0VlXVtZeV18W09vXVtQcF1bRWVdW05uXSk/JCJdChFDcmVhdGVBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHASIwoDa2V5GAIgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuS2V5IhEKD0xpc3RBcHBzUmVxdWVzdCI4ChBMaXN0QXBwc1Jlc3BvbnNlEiQKBGFwcHMYASADKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiJwoNR2V0QXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowASI1Cg5HZXRBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAisAEKDVNldEFwcFJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESQAoJYWRtaXNzaW9uGAIgASgJQii6SCVyIzIhXihbS2tdW0VlXVtZeV18W09vXVtQcF1bRWVdW05uXSkkSACIAQESKgoIZGlzcGF0Y2gYAyABKAlCE7pIEHIOUgRsb2FkUgZkZXZpY2VIAYgBAUIMCgpfYWRtaXNzaW9uQgsKCV9kaXNwYXRjaCI1Cg5TZXRBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiKgoQRGVsZXRlQXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowASITChFEZWxldGVBcHBSZXNwb25zZSKbAQoQQ3JlYXRlS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIWCgRuYW1lGAIgASgJQgi6SAVyAxiAARIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVzY29wZRgEIAEoCzIYLmhvbGRmYXN0LmFkbWluLnYxLlNjb3BlIjgKEUNyZWF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLktleSIpCg9MaXN0S2V5c1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAEiOAoQTGlzdEtleXNSZXNwb25zZRIkCgRrZXlzGAEgAygLMhYuaG9sZGZhc3QuYWRtaW4udjEuS2V5IkMKEFJldm9rZUtleVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoGa2V5X2lkGAIgASgJQge6SARyAhABIhMKEVJldm9rZUtleVJlc3BvbnNlImQKElNldFRva2VuS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARI2Cgl0b2tlbl9rZXkYAiABKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5Ub2tlbktleUIGukgDyAEBIjoKE1NldFRva2VuS2V5UmVzcG9uc2USIwoDYXBwGAEgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuQXBwIkUKFURlbGV0ZVRva2VuS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIUCgNraWQYAiABKAlCB7pIBHICEAEiPQoWRGVsZXRlVG9rZW5LZXlSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiGQoXUm90YXRlU2lnbmluZ0tleVJlcXVlc3QiJwoYUm90YXRlU2lnbmluZ0tleVJlc3BvbnNlEgsKA2tpZBgBIAEoCSKTAQoNUmV2b2tlUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIiCgdkZXZpY2VzGAIgAygJQhG6SA6SAQsQ6AciBnIEiOowARIgCgV1c2VycxgDIAMoCUIRukgOkgELEOgHIgZyBIjqMAESJAoJdG9rZW5faWRzGAQgAygJQhG6SA6SAQsQ6AciBnIEiOowASIhCg5SZXZva2VSZXNwb25zZRIPCgdyZXZva2VkGAEgASgNImEKEERyYWluTm9kZVJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABEiMKDG92ZXJfc2Vjb25kcxgCIAEoDUIIukgFKgMYkBxIAIgBAUIPCg1fb3Zlcl9zZWNvbmRzIiIKEURyYWluTm9kZVJlc3BvbnNlEg0KBW5vZGVzGAEgAygJIi0KElVuZHJhaW5Ob2RlUmVxdWVzdBIXCgRub2RlGAEgASgJQgm6SAZyBIjqMAEiJAoTVW5kcmFpbk5vZGVSZXNwb25zZRINCgVub2RlcxgBIAMoCTKHDAoMQWRtaW5TZXJ2aWNlElYKCUNyZWF0ZUFwcBIjLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUFwcFJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5DcmVhdGVBcHBSZXNwb25zZRJTCghMaXN0QXBwcxIiLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RBcHBzUmVxdWVzdBojLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RBcHBzUmVzcG9uc2USTQoGR2V0QXBwEiAuaG9sZGZhc3QuYWRtaW4udjEuR2V0QXBwUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkdldEFwcFJlc3BvbnNlEk0KBlNldEFwcBIgLmhvbGRmYXN0LmFkbWluLnYxLlNldEFwcFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5TZXRBcHBSZXNwb25zZRJWCglEZWxldGVBcHASIy5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVBcHBSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlQXBwUmVzcG9uc2USVgoJQ3JlYXRlS2V5EiMuaG9sZGZhc3QuYWRtaW4udjEuQ3JlYXRlS2V5UmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUtleVJlc3BvbnNlElMKCExpc3RLZXlzEiIuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEtleXNSZXF1ZXN0GiMuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEtleXNSZXNwb25zZRJWCglSZXZva2VLZXkSIy5ob2xkZmFzdC5hZG1pbi52MS5SZXZva2VLZXlSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlS2V5UmVzcG9uc2USXAoLU2V0VG9rZW5LZXkSJS5ob2xkZmFzdC5hZG1pbi52MS5TZXRUb2tlbktleVJlcXVlc3QaJi5ob2xkZmFzdC5hZG1pbi52MS5TZXRUb2tlbktleVJlc3BvbnNlEmUKDkRlbGV0ZVRva2VuS2V5EiguaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlVG9rZW5LZXlSZXF1ZXN0GikuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlVG9rZW5LZXlSZXNwb25zZRJrChBSb3RhdGVTaWduaW5nS2V5EiouaG9sZGZhc3QuYWRtaW4udjEuUm90YXRlU2lnbmluZ0tleVJlcXVlc3QaKy5ob2xkZmFzdC5hZG1pbi52MS5Sb3RhdGVTaWduaW5nS2V5UmVzcG9uc2USTQoGUmV2b2tlEiAuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLlJldm9rZVJlc3BvbnNlElYKCURyYWluTm9kZRIjLmhvbGRmYXN0LmFkbWluLnYxLkRyYWluTm9kZVJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5EcmFpbk5vZGVSZXNwb25zZRJcCgtVbmRyYWluTm9kZRIlLmhvbGRmYXN0LmFkbWluLnYxLlVuZHJhaW5Ob2RlUmVxdWVzdBomLmhvbGRmYXN0LmFkbWluLnYxLlVuZHJhaW5Ob2RlUmVzcG9uc2USVgoJU2V0Q2FuYXJ5EiMuaG9sZGZhc3QuYWRtaW4udjEuU2V0Q2FuYXJ5UmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLlNldENhbmFyeVJlc3BvbnNlEl8KDExpc3RDYW5hcmllcxImLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RDYW5hcmllc1JlcXVlc3QaJy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Q2FuYXJpZXNSZXNwb25zZRJfCgxEZWxldGVDYW5hcnkSJi5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVDYW5hcnlSZXF1ZXN0GicuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlQ2FuYXJ5UmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules]);
+
+/**
+ * @generated from message holdfast.admin.v1.Canary
+ */
+export type Canary = Message<"holdfast.admin.v1.Canary"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The nodes that have all of these labels.
+   *
+   * @generated from field: map<string, string> nodes = 2;
+   */
+  nodes: { [key: string]: string };
+
+  /**
+   * The share of the clients that fit what follows, by a hash of app and device, 0 to 100.
+   *
+   * @generated from field: double percent = 3;
+   */
+  percent: number;
+
+  /**
+   * Unset: any app.
+   *
+   * @generated from field: string app = 4;
+   */
+  app: string;
+
+  /**
+   * As clients say them, such as "ios". Empty: any.
+   *
+   * @generated from field: repeated string platforms = 5;
+   */
+  platforms: string[];
+
+  /**
+   * As clients say them; one that ends in "*" stands for all that begin so. Empty: any.
+   *
+   * @generated from field: repeated string app_versions = 6;
+   */
+  appVersions: string[];
+
+  /**
+   * Labels of the client, all of them.
+   *
+   * @generated from field: map<string, string> labels = 7;
+   */
+  labels: { [key: string]: string };
+};
+
+/**
+ * Describes the message holdfast.admin.v1.Canary.
+ * Use `create(CanarySchema)` to create a new message.
+ */
+export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 0);
+
+/**
+ * @generated from message holdfast.admin.v1.SetCanaryRequest
+ */
+export type SetCanaryRequest = Message<"holdfast.admin.v1.SetCanaryRequest"> & {
+  /**
+   * @generated from field: holdfast.admin.v1.Canary canary = 1;
+   */
+  canary?: Canary | undefined;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.SetCanaryRequest.
+ * Use `create(SetCanaryRequestSchema)` to create a new message.
+ */
+export const SetCanaryRequestSchema: GenMessage<SetCanaryRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 1);
+
+/**
+ * @generated from message holdfast.admin.v1.SetCanaryResponse
+ */
+export type SetCanaryResponse = Message<"holdfast.admin.v1.SetCanaryResponse"> & {
+  /**
+   * @generated from field: holdfast.admin.v1.Canary canary = 1;
+   */
+  canary?: Canary | undefined;
+
+  /**
+   * The live nodes that have the labels. None: clients go where they go without the rule.
+   *
+   * @generated from field: repeated string nodes = 2;
+   */
+  nodes: string[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.SetCanaryResponse.
+ * Use `create(SetCanaryResponseSchema)` to create a new message.
+ */
+export const SetCanaryResponseSchema: GenMessage<SetCanaryResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 2);
+
+/**
+ * @generated from message holdfast.admin.v1.ListCanariesRequest
+ */
+export type ListCanariesRequest = Message<"holdfast.admin.v1.ListCanariesRequest"> & {
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ListCanariesRequest.
+ * Use `create(ListCanariesRequestSchema)` to create a new message.
+ */
+export const ListCanariesRequestSchema: GenMessage<ListCanariesRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 3);
+
+/**
+ * @generated from message holdfast.admin.v1.ListCanariesResponse
+ */
+export type ListCanariesResponse = Message<"holdfast.admin.v1.ListCanariesResponse"> & {
+  /**
+   * @generated from field: repeated holdfast.admin.v1.Canary canaries = 1;
+   */
+  canaries: Canary[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ListCanariesResponse.
+ * Use `create(ListCanariesResponseSchema)` to create a new message.
+ */
+export const ListCanariesResponseSchema: GenMessage<ListCanariesResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 4);
+
+/**
+ * @generated from message holdfast.admin.v1.DeleteCanaryRequest
+ */
+export type DeleteCanaryRequest = Message<"holdfast.admin.v1.DeleteCanaryRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.DeleteCanaryRequest.
+ * Use `create(DeleteCanaryRequestSchema)` to create a new message.
+ */
+export const DeleteCanaryRequestSchema: GenMessage<DeleteCanaryRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 5);
+
+/**
+ * @generated from message holdfast.admin.v1.DeleteCanaryResponse
+ */
+export type DeleteCanaryResponse = Message<"holdfast.admin.v1.DeleteCanaryResponse"> & {
+};
+
+/**
+ * Describes the message holdfast.admin.v1.DeleteCanaryResponse.
+ * Use `create(DeleteCanaryResponseSchema)` to create a new message.
+ */
+export const DeleteCanaryResponseSchema: GenMessage<DeleteCanaryResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 6);
 
 /**
  * @generated from message holdfast.admin.v1.App
@@ -40,6 +200,14 @@ export type App = Message<"holdfast.admin.v1.App"> & {
    * @generated from field: repeated holdfast.admin.v1.TokenKey token_keys = 3;
    */
   tokenKeys: TokenKey[];
+
+  /**
+   * How Admit chooses access points: "load" (the default), or "device": the same device comes to the same
+   * nodes as long as they are there.
+   *
+   * @generated from field: string dispatch = 4;
+   */
+  dispatch: string;
 };
 
 /**
@@ -47,7 +215,7 @@ export type App = Message<"holdfast.admin.v1.App"> & {
  * Use `create(AppSchema)` to create a new message.
  */
 export const AppSchema: GenMessage<App> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 0);
+  messageDesc(file_holdfast_admin_v1_admin, 7);
 
 /**
  * An API key without its secret.
@@ -99,7 +267,7 @@ export type Key = Message<"holdfast.admin.v1.Key"> & {
  * Use `create(KeySchema)` to create a new message.
  */
 export const KeySchema: GenMessage<Key> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 1);
+  messageDesc(file_holdfast_admin_v1_admin, 8);
 
 /**
  * What a key may be used for. An empty list does not limit.
@@ -141,7 +309,7 @@ export type Scope = Message<"holdfast.admin.v1.Scope"> & {
  * Use `create(ScopeSchema)` to create a new message.
  */
 export const ScopeSchema: GenMessage<Scope> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 2);
+  messageDesc(file_holdfast_admin_v1_admin, 9);
 
 /**
  * A key with which an app signs tokens: `iss` is the app, `kid` the key's id, `aud` "holdfast-access",
@@ -190,7 +358,7 @@ export type TokenKey = Message<"holdfast.admin.v1.TokenKey"> & {
  * Use `create(TokenKeySchema)` to create a new message.
  */
 export const TokenKeySchema: GenMessage<TokenKey> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 3);
+  messageDesc(file_holdfast_admin_v1_admin, 10);
 
 /**
  * @generated from message holdfast.admin.v1.CreateAppRequest
@@ -214,7 +382,7 @@ export type CreateAppRequest = Message<"holdfast.admin.v1.CreateAppRequest"> & {
  * Use `create(CreateAppRequestSchema)` to create a new message.
  */
 export const CreateAppRequestSchema: GenMessage<CreateAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 4);
+  messageDesc(file_holdfast_admin_v1_admin, 11);
 
 /**
  * @generated from message holdfast.admin.v1.CreateAppResponse
@@ -236,7 +404,7 @@ export type CreateAppResponse = Message<"holdfast.admin.v1.CreateAppResponse"> &
  * Use `create(CreateAppResponseSchema)` to create a new message.
  */
 export const CreateAppResponseSchema: GenMessage<CreateAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 5);
+  messageDesc(file_holdfast_admin_v1_admin, 12);
 
 /**
  * @generated from message holdfast.admin.v1.ListAppsRequest
@@ -249,7 +417,7 @@ export type ListAppsRequest = Message<"holdfast.admin.v1.ListAppsRequest"> & {
  * Use `create(ListAppsRequestSchema)` to create a new message.
  */
 export const ListAppsRequestSchema: GenMessage<ListAppsRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 6);
+  messageDesc(file_holdfast_admin_v1_admin, 13);
 
 /**
  * @generated from message holdfast.admin.v1.ListAppsResponse
@@ -266,7 +434,7 @@ export type ListAppsResponse = Message<"holdfast.admin.v1.ListAppsResponse"> & {
  * Use `create(ListAppsResponseSchema)` to create a new message.
  */
 export const ListAppsResponseSchema: GenMessage<ListAppsResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 7);
+  messageDesc(file_holdfast_admin_v1_admin, 14);
 
 /**
  * @generated from message holdfast.admin.v1.GetAppRequest
@@ -283,7 +451,7 @@ export type GetAppRequest = Message<"holdfast.admin.v1.GetAppRequest"> & {
  * Use `create(GetAppRequestSchema)` to create a new message.
  */
 export const GetAppRequestSchema: GenMessage<GetAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 8);
+  messageDesc(file_holdfast_admin_v1_admin, 15);
 
 /**
  * @generated from message holdfast.admin.v1.GetAppResponse
@@ -300,7 +468,7 @@ export type GetAppResponse = Message<"holdfast.admin.v1.GetAppResponse"> & {
  * Use `create(GetAppResponseSchema)` to create a new message.
  */
 export const GetAppResponseSchema: GenMessage<GetAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 9);
+  messageDesc(file_holdfast_admin_v1_admin, 16);
 
 /**
  * @generated from message holdfast.admin.v1.SetAppRequest
@@ -315,6 +483,11 @@ export type SetAppRequest = Message<"holdfast.admin.v1.SetAppRequest"> & {
    * @generated from field: optional string admission = 2;
    */
   admission?: string | undefined;
+
+  /**
+   * @generated from field: optional string dispatch = 3;
+   */
+  dispatch?: string | undefined;
 };
 
 /**
@@ -322,7 +495,7 @@ export type SetAppRequest = Message<"holdfast.admin.v1.SetAppRequest"> & {
  * Use `create(SetAppRequestSchema)` to create a new message.
  */
 export const SetAppRequestSchema: GenMessage<SetAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 10);
+  messageDesc(file_holdfast_admin_v1_admin, 17);
 
 /**
  * @generated from message holdfast.admin.v1.SetAppResponse
@@ -339,7 +512,7 @@ export type SetAppResponse = Message<"holdfast.admin.v1.SetAppResponse"> & {
  * Use `create(SetAppResponseSchema)` to create a new message.
  */
 export const SetAppResponseSchema: GenMessage<SetAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 11);
+  messageDesc(file_holdfast_admin_v1_admin, 18);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteAppRequest
@@ -356,7 +529,7 @@ export type DeleteAppRequest = Message<"holdfast.admin.v1.DeleteAppRequest"> & {
  * Use `create(DeleteAppRequestSchema)` to create a new message.
  */
 export const DeleteAppRequestSchema: GenMessage<DeleteAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 12);
+  messageDesc(file_holdfast_admin_v1_admin, 19);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteAppResponse
@@ -369,7 +542,7 @@ export type DeleteAppResponse = Message<"holdfast.admin.v1.DeleteAppResponse"> &
  * Use `create(DeleteAppResponseSchema)` to create a new message.
  */
 export const DeleteAppResponseSchema: GenMessage<DeleteAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 13);
+  messageDesc(file_holdfast_admin_v1_admin, 20);
 
 /**
  * @generated from message holdfast.admin.v1.CreateKeyRequest
@@ -403,7 +576,7 @@ export type CreateKeyRequest = Message<"holdfast.admin.v1.CreateKeyRequest"> & {
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 14);
+  messageDesc(file_holdfast_admin_v1_admin, 21);
 
 /**
  * @generated from message holdfast.admin.v1.CreateKeyResponse
@@ -420,7 +593,7 @@ export type CreateKeyResponse = Message<"holdfast.admin.v1.CreateKeyResponse"> &
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 15);
+  messageDesc(file_holdfast_admin_v1_admin, 22);
 
 /**
  * @generated from message holdfast.admin.v1.ListKeysRequest
@@ -437,7 +610,7 @@ export type ListKeysRequest = Message<"holdfast.admin.v1.ListKeysRequest"> & {
  * Use `create(ListKeysRequestSchema)` to create a new message.
  */
 export const ListKeysRequestSchema: GenMessage<ListKeysRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 16);
+  messageDesc(file_holdfast_admin_v1_admin, 23);
 
 /**
  * @generated from message holdfast.admin.v1.ListKeysResponse
@@ -454,7 +627,7 @@ export type ListKeysResponse = Message<"holdfast.admin.v1.ListKeysResponse"> & {
  * Use `create(ListKeysResponseSchema)` to create a new message.
  */
 export const ListKeysResponseSchema: GenMessage<ListKeysResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 17);
+  messageDesc(file_holdfast_admin_v1_admin, 24);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeKeyRequest
@@ -476,7 +649,7 @@ export type RevokeKeyRequest = Message<"holdfast.admin.v1.RevokeKeyRequest"> & {
  * Use `create(RevokeKeyRequestSchema)` to create a new message.
  */
 export const RevokeKeyRequestSchema: GenMessage<RevokeKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 18);
+  messageDesc(file_holdfast_admin_v1_admin, 25);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeKeyResponse
@@ -489,7 +662,7 @@ export type RevokeKeyResponse = Message<"holdfast.admin.v1.RevokeKeyResponse"> &
  * Use `create(RevokeKeyResponseSchema)` to create a new message.
  */
 export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 19);
+  messageDesc(file_holdfast_admin_v1_admin, 26);
 
 /**
  * @generated from message holdfast.admin.v1.SetTokenKeyRequest
@@ -511,7 +684,7 @@ export type SetTokenKeyRequest = Message<"holdfast.admin.v1.SetTokenKeyRequest">
  * Use `create(SetTokenKeyRequestSchema)` to create a new message.
  */
 export const SetTokenKeyRequestSchema: GenMessage<SetTokenKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 20);
+  messageDesc(file_holdfast_admin_v1_admin, 27);
 
 /**
  * @generated from message holdfast.admin.v1.SetTokenKeyResponse
@@ -528,7 +701,7 @@ export type SetTokenKeyResponse = Message<"holdfast.admin.v1.SetTokenKeyResponse
  * Use `create(SetTokenKeyResponseSchema)` to create a new message.
  */
 export const SetTokenKeyResponseSchema: GenMessage<SetTokenKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 21);
+  messageDesc(file_holdfast_admin_v1_admin, 28);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteTokenKeyRequest
@@ -550,7 +723,7 @@ export type DeleteTokenKeyRequest = Message<"holdfast.admin.v1.DeleteTokenKeyReq
  * Use `create(DeleteTokenKeyRequestSchema)` to create a new message.
  */
 export const DeleteTokenKeyRequestSchema: GenMessage<DeleteTokenKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 22);
+  messageDesc(file_holdfast_admin_v1_admin, 29);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteTokenKeyResponse
@@ -567,7 +740,7 @@ export type DeleteTokenKeyResponse = Message<"holdfast.admin.v1.DeleteTokenKeyRe
  * Use `create(DeleteTokenKeyResponseSchema)` to create a new message.
  */
 export const DeleteTokenKeyResponseSchema: GenMessage<DeleteTokenKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 23);
+  messageDesc(file_holdfast_admin_v1_admin, 30);
 
 /**
  * @generated from message holdfast.admin.v1.RotateSigningKeyRequest
@@ -580,7 +753,7 @@ export type RotateSigningKeyRequest = Message<"holdfast.admin.v1.RotateSigningKe
  * Use `create(RotateSigningKeyRequestSchema)` to create a new message.
  */
 export const RotateSigningKeyRequestSchema: GenMessage<RotateSigningKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 24);
+  messageDesc(file_holdfast_admin_v1_admin, 31);
 
 /**
  * @generated from message holdfast.admin.v1.RotateSigningKeyResponse
@@ -599,7 +772,7 @@ export type RotateSigningKeyResponse = Message<"holdfast.admin.v1.RotateSigningK
  * Use `create(RotateSigningKeyResponseSchema)` to create a new message.
  */
 export const RotateSigningKeyResponseSchema: GenMessage<RotateSigningKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 25);
+  messageDesc(file_holdfast_admin_v1_admin, 32);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeRequest
@@ -633,7 +806,7 @@ export type RevokeRequest = Message<"holdfast.admin.v1.RevokeRequest"> & {
  * Use `create(RevokeRequestSchema)` to create a new message.
  */
 export const RevokeRequestSchema: GenMessage<RevokeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 26);
+  messageDesc(file_holdfast_admin_v1_admin, 33);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeResponse
@@ -652,7 +825,7 @@ export type RevokeResponse = Message<"holdfast.admin.v1.RevokeResponse"> & {
  * Use `create(RevokeResponseSchema)` to create a new message.
  */
 export const RevokeResponseSchema: GenMessage<RevokeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 27);
+  messageDesc(file_holdfast_admin_v1_admin, 34);
 
 /**
  * @generated from message holdfast.admin.v1.DrainNodeRequest
@@ -678,7 +851,7 @@ export type DrainNodeRequest = Message<"holdfast.admin.v1.DrainNodeRequest"> & {
  * Use `create(DrainNodeRequestSchema)` to create a new message.
  */
 export const DrainNodeRequestSchema: GenMessage<DrainNodeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 28);
+  messageDesc(file_holdfast_admin_v1_admin, 35);
 
 /**
  * @generated from message holdfast.admin.v1.DrainNodeResponse
@@ -697,7 +870,7 @@ export type DrainNodeResponse = Message<"holdfast.admin.v1.DrainNodeResponse"> &
  * Use `create(DrainNodeResponseSchema)` to create a new message.
  */
 export const DrainNodeResponseSchema: GenMessage<DrainNodeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 29);
+  messageDesc(file_holdfast_admin_v1_admin, 36);
 
 /**
  * @generated from message holdfast.admin.v1.UndrainNodeRequest
@@ -714,7 +887,7 @@ export type UndrainNodeRequest = Message<"holdfast.admin.v1.UndrainNodeRequest">
  * Use `create(UndrainNodeRequestSchema)` to create a new message.
  */
 export const UndrainNodeRequestSchema: GenMessage<UndrainNodeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 30);
+  messageDesc(file_holdfast_admin_v1_admin, 37);
 
 /**
  * @generated from message holdfast.admin.v1.UndrainNodeResponse
@@ -731,7 +904,7 @@ export type UndrainNodeResponse = Message<"holdfast.admin.v1.UndrainNodeResponse
  * Use `create(UndrainNodeResponseSchema)` to create a new message.
  */
 export const UndrainNodeResponseSchema: GenMessage<UndrainNodeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 31);
+  messageDesc(file_holdfast_admin_v1_admin, 38);
 
 /**
  * Every change is in force on every process within 2 s.
@@ -868,6 +1041,33 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof UndrainNodeRequestSchema;
     output: typeof UndrainNodeResponseSchema;
+  },
+  /**
+   * Sends a part of the clients to a group of nodes, chosen by their labels, which get no others. One of the same name is
+   * replaced. A client is of the first rule, by name, that it fits.
+   *
+   * @generated from rpc holdfast.admin.v1.AdminService.SetCanary
+   */
+  setCanary: {
+    methodKind: "unary";
+    input: typeof SetCanaryRequestSchema;
+    output: typeof SetCanaryResponseSchema;
+  },
+  /**
+   * @generated from rpc holdfast.admin.v1.AdminService.ListCanaries
+   */
+  listCanaries: {
+    methodKind: "unary";
+    input: typeof ListCanariesRequestSchema;
+    output: typeof ListCanariesResponseSchema;
+  },
+  /**
+   * @generated from rpc holdfast.admin.v1.AdminService.DeleteCanary
+   */
+  deleteCanary: {
+    methodKind: "unary";
+    input: typeof DeleteCanaryRequestSchema;
+    output: typeof DeleteCanaryResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_holdfast_admin_v1_admin, 0);

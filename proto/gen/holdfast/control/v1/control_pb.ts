@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/control/v1/control.proto.
  */
 export const file_holdfast_control_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("CiFob2xkZmFzdC9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SE2hvbGRmYXN0LmNvbnRyb2wudjEixgIKDEFkbWl0UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIZCgZkZXZpY2UYAiABKAlCCbpIBnIEiOowARIaCgR1c2VyGAMgASgJQgy6SAnYAQFyBIjqMAESKAoGY2xpZW50GAQgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSHwoFcm9vbXMYBSADKAlCELpIDZIBChBkIgZyBIjqMAESJAoKYnVzaW5lc3NlcxgGIAMoCUIQukgNkgEKEGQiBnIEiOowARJHCgZsYWJlbHMYByADKAsyLS5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVxdWVzdC5MYWJlbHNFbnRyeUIIukgFmgECEBAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKSAQoNQWRtaXRSZXNwb25zZRINCgV0b2tlbhgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgllbmRwb2ludHMYAyADKAsyHS5ob2xkZmFzdC5jb250cm9sLnYxLkVuZHBvaW50EhAKCGFmdGVyX21zGAQgASgNIkcKCEVuZHBvaW50EgsKA3VybBgBIAEoCRIQCghwcm90b2NvbBgCIAEoCRIMCgRub2RlGAMgASgJEg4KBndlaWdodBgEIAEoDSJdCgxEcmFpblJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABEiMKDG92ZXJfc2Vjb25kcxgCIAEoDUIIukgFKgMYkBxIAIgBAUIPCg1fb3Zlcl9zZWNvbmRzIh4KDURyYWluUmVzcG9uc2USDQoFbm9kZXMYASADKAkiKQoOVW5kcmFpblJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABIiAKD1VuZHJhaW5SZXNwb25zZRINCgVub2RlcxgBIAMoCTKGAgoOQ29udHJvbFNlcnZpY2USTgoFQWRtaXQSIS5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVxdWVzdBoiLmhvbGRmYXN0LmNvbnRyb2wudjEuQWRtaXRSZXNwb25zZRJOCgVEcmFpbhIhLmhvbGRmYXN0LmNvbnRyb2wudjEuRHJhaW5SZXF1ZXN0GiIuaG9sZGZhc3QuY29udHJvbC52MS5EcmFpblJlc3BvbnNlElQKB1VuZHJhaW4SIy5ob2xkZmFzdC5jb250cm9sLnYxLlVuZHJhaW5SZXF1ZXN0GiQuaG9sZGZhc3QuY29udHJvbC52MS5VbmRyYWluUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules, file_holdfast_wire_v1_wire]);
+  fileDesc("CiFob2xkZmFzdC9jb250cm9sL3YxL2NvbnRyb2wucHJvdG8SE2hvbGRmYXN0LmNvbnRyb2wudjEi6QIKDEFkbWl0UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIZCgZkZXZpY2UYAiABKAlCCbpIBnIEiOowARIaCgR1c2VyGAMgASgJQgy6SAnYAQFyBIjqMAESKAoGY2xpZW50GAQgASgLMhguaG9sZGZhc3Qud2lyZS52MS5DbGllbnQSHwoFcm9vbXMYBSADKAlCELpIDZIBChBkIgZyBIjqMAESJAoKYnVzaW5lc3NlcxgGIAMoCUIQukgNkgEKEGQiBnIEiOowARJHCgZsYWJlbHMYByADKAsyLS5ob2xkZmFzdC5jb250cm9sLnYxLkFkbWl0UmVxdWVzdC5MYWJlbHNFbnRyeUIIukgFmgECEBASIQoJcHJvdG9jb2xzGAggAygJQg66SAuSAQgQCCIEcgIYIBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIq0BCg1BZG1pdFJlc3BvbnNlEg0KBXRva2VuGAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKCWVuZHBvaW50cxgDIAMoCzIdLmhvbGRmYXN0LmNvbnRyb2wudjEuRW5kcG9pbnQSEAoIYWZ0ZXJfbXMYBCABKA0SGQoRaGVhcnRiZWF0X3NlY29uZHMYBSABKA0iRwoIRW5kcG9pbnQSCwoDdXJsGAEgASgJEhAKCHByb3RvY29sGAIgASgJEgwKBG5vZGUYAyABKAkSDgoGd2VpZ2h0GAQgASgNIl0KDERyYWluUmVxdWVzdBIXCgRub2RlGAEgASgJQgm6SAZyBIjqMAESIwoMb3Zlcl9zZWNvbmRzGAIgASgNQgi6SAUqAxiQHEgAiAEBQg8KDV9vdmVyX3NlY29uZHMiHgoNRHJhaW5SZXNwb25zZRINCgVub2RlcxgBIAMoCSIpCg5VbmRyYWluUmVxdWVzdBIXCgRub2RlGAEgASgJQgm6SAZyBIjqMAEiIAoPVW5kcmFpblJlc3BvbnNlEg0KBW5vZGVzGAEgAygJMoYCCg5Db250cm9sU2VydmljZRJOCgVBZG1pdBIhLmhvbGRmYXN0LmNvbnRyb2wudjEuQWRtaXRSZXF1ZXN0GiIuaG9sZGZhc3QuY29udHJvbC52MS5BZG1pdFJlc3BvbnNlEk4KBURyYWluEiEuaG9sZGZhc3QuY29udHJvbC52MS5EcmFpblJlcXVlc3QaIi5ob2xkZmFzdC5jb250cm9sLnYxLkRyYWluUmVzcG9uc2USVAoHVW5kcmFpbhIjLmhvbGRmYXN0LmNvbnRyb2wudjEuVW5kcmFpblJlcXVlc3QaJC5ob2xkZmFzdC5jb250cm9sLnYxLlVuZHJhaW5SZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules, file_holdfast_wire_v1_wire]);
 
 /**
  * @generated from message holdfast.control.v1.AdmitRequest
@@ -61,11 +61,19 @@ export type AdmitRequest = Message<"holdfast.control.v1.AdmitRequest"> & {
   businesses: string[];
 
   /**
-   * Such as its region: what access points are chosen by.
+   * Such as its region: access points are chosen by those of these that nodes have. A token that the app has
+   * signed itself has its own, which count before these.
    *
    * @generated from field: map<string, string> labels = 7;
    */
   labels: { [key: string]: string };
+
+  /**
+   * What the client can speak: "websocket", "tcp". Empty: what its platform can.
+   *
+   * @generated from field: repeated string protocols = 8;
+   */
+  protocols: string[];
 };
 
 /**
@@ -105,6 +113,13 @@ export type AdmitResponse = Message<"holdfast.control.v1.AdmitResponse"> & {
    * @generated from field: uint32 after_ms = 4;
    */
   afterMs: number;
+
+  /**
+   * How often to ping in the foreground; Welcome says what holds.
+   *
+   * @generated from field: uint32 heartbeat_seconds = 5;
+   */
+  heartbeatSeconds: number;
 };
 
 /**
@@ -136,7 +151,7 @@ export type Endpoint = Message<"holdfast.control.v1.Endpoint"> & {
   node: string;
 
   /**
-   * The share of new connections meant for it, relative to the others.
+   * The share of new connections meant for it, relative to the others. 0: only when the others fail.
    *
    * @generated from field: uint32 weight = 4;
    */

@@ -8,6 +8,7 @@ import type { Transport, TransportHandlers } from "../transport/transport.ts";
 import type { PushIntake } from "./delivery/push-intake.ts";
 import { Drain } from "./drain.ts";
 import type { ConnectionLogEvents } from "./log/connection-log.ts";
+import type { OtherNodes } from "./other-nodes.ts";
 import { endApp, endRevoked } from "./revoking.ts";
 import type { NodeState, SessionServices } from "./services.ts";
 import { welcome } from "./session/handshake.ts";
@@ -31,11 +32,16 @@ export class Gateway implements ConnectionLogEvents {
   #welcoming: Timer | undefined;
   #leaving: Timer | undefined;
 
-  constructor(services: SessionServices, state: NodeState, pushIntake: PushIntake) {
+  constructor(
+    services: SessionServices,
+    state: NodeState,
+    pushIntake: PushIntake,
+    listen: () => OtherNodes,
+  ) {
     this.#services = services;
     this.#state = state;
     this.#pushIntake = pushIntake;
-    this.#drain = new Drain(services);
+    this.#drain = new Drain(services, listen);
   }
 
   accept(transport: Transport): TransportHandlers {

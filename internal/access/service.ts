@@ -24,6 +24,7 @@ import type { ConnectionLog, ConnectionLogEvents } from "./log/connection-log.ts
 import type { NodeStatus } from "./log/node-log.ts";
 import { LoopLoad } from "./loop-load.ts";
 import type { AccessMetrics } from "./metrics.ts";
+import { OtherNodes } from "./other-nodes.ts";
 import { OwnersLag } from "./owners-lag.ts";
 import { RoomZones } from "./rooms/room-zones.ts";
 import { Rooms } from "./rooms/rooms.ts";
@@ -140,7 +141,19 @@ export async function createAccessNode(options: {
   });
   const own = { clock, random, wheel, limits, metrics, logger, partitions, state };
   const services = { ...own, verifier, log, table, rooms, deliveries, acks, uplinks, doorway };
-  const gateway = new Gateway(services, state, pushIntake);
+  const gateway = new Gateway(
+    services,
+    state,
+    pushIntake,
+    () =>
+      new OtherNodes({
+        messages,
+        clock,
+        random,
+        labels: config.dispatch?.labels ?? {},
+        ownUrls: () => endpoints().map(({ url }) => url),
+      }),
+  );
   pushIntake.listen(log.incarnation);
   adapters.revocations.listen((event) => gateway.revoked(event));
   adapters.apps.onDeleted((app) => gateway.appDeleted(app));

@@ -1,5 +1,8 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CLOSE } from "../../internal/status/close.ts";
+import { BeatSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { nodeBeatSubject } from "../../streams/subjects.ts";
 import { eventually } from "../support/eventually.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { tokenOf } from "./fakes.ts";
@@ -170,6 +173,8 @@ describe("a drain", () => {
       Array.from({ length: 20 }, (_, i) => at.login({ device: `d${i}` })),
     );
     at.log.events.order(drain(60_000));
+    // It first hears who else is there.
+    clock.advance(1_200);
     const times = await Promise.all(
       sessions.map(async ({ client }) => (await client.next("drain")).withinMs),
     );
@@ -187,9 +192,41 @@ describe("a drain", () => {
     }
   });
 
+  test("says where else clients may go: to nodes of the same kind that take some, each in its own order", async () => {
+    const sessions = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => at.login({ device: `d${i}` })),
+    );
+    at.log.events.order(drain(60_000));
+    const beat = (name: string, change: object = {}) => {
+      const endpoints = [
+        { url: `ws://${name}/connect`, protocol: "websocket" },
+        { url: `tcp://${name}`, protocol: "tcp" },
+      ];
+      const incarnation = `${name}-1`;
+      const sent = create(BeatSchema, { incarnation, name, endpoints, serving: true, ...change });
+      at.messages.publish(nodeBeatSubject(incarnation), toBinary(BeatSchema, sent));
+    };
+    for (const name of ["a", "b", "c", "d", "e"]) beat(name);
+    beat("canary", { labels: { pool: "canary" } });
+    beat("drains", { draining: true });
+    beat("alone", { serving: false });
+    beat("full", { connections: 10, maxConnections: 10 });
+    beat("itself", { endpoints: at.node.endpoints() });
+    await Promise.resolve();
+    clock.advance(1_200);
+    const told = await Promise.all(
+      sessions.map(async ({ client }) => (await client.next("drain")).reconnect?.endpoints ?? []),
+    );
+    for (const endpoints of told) expect(endpoints).toHaveLength(4);
+    const good = ["a", "b", "c", "d", "e"].map((name) => `ws://${name}/connect`);
+    expect([...new Set(told.flat())].sort()).toEqual(good);
+    expect(new Set(told.map(([first]) => first)).size).toBeGreaterThan(2);
+  });
+
   test("that is taken back closes nobody", async () => {
     const session = await at.login();
     at.log.events.order(drain(1_000));
+    clock.advance(250);
     await session.client.next("drain");
     at.log.events.order(undrain());
     clock.advance(10 * SECOND);

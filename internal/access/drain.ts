@@ -12,6 +12,11 @@ const HEARING_MS = 1_200;
 /** The part of a short drain that may go to hearing who else is there. */
 const HEARING_PART = 0.25;
 
+/** How long one client has to be elsewhere before it is closed: to connect there, and to log in. */
+const LEAVE_MS = 10_000;
+/** The part of that which is left to chance, so that those who are asked in one moment do not move in one. */
+const JITTER = 0.5;
+
 /** Empties a node slowly. */
 export class Drain {
   readonly #services: SessionServices;
@@ -27,17 +32,21 @@ export class Drain {
   }
 
   /**
-   * Asks every client to leave, each within a time of its own, so that they arrive elsewhere spread
-   * over `overMs`, and says where to: in an order of its own for each. Who has not left by then is closed.
+   * Asks every client to leave, one after the other, so that they arrive elsewhere spread over `overMs`, and says
+   * where to: to each in an order of its own. Who has not left some seconds after that is closed.
    */
   begin(overMs: number): void {
-    const { clock, random } = this.#services;
+    const { table, clock, random } = this.#services;
     this.#stop();
     this.#others ??= this.#listen();
     const hearingMs = Math.min(HEARING_MS, overMs * HEARING_PART);
     this.#hearing = clock.after(hearingMs, () => {
       const leftMs = overMs - hearingMs;
-      this.#overAll((session) => this.#ask(session, Math.ceil(random() * leftMs)));
+      const leaveMs = Math.min(LEAVE_MS, leftMs / 2);
+      const ask = (session: Session) =>
+        this.#ask(session, Math.ceil(leaveMs * (1 - JITTER * random())));
+      const perSecond = Math.max(1, (1_000 * table.size) / Math.max(1, leftMs - leaveMs));
+      this.#pass = inSlices(table, ask, { clock, perSecond });
     });
   }
 
@@ -70,7 +79,7 @@ export class Drain {
     if (!session.advance("drain")) return;
     session.drainedAtMs = session.services.wheel.now + withinMs;
     session.reschedule();
-    const endpoints = this.#others?.endpointsFor(session.transport.protocol) ?? [];
+    const endpoints = this.#others?.endpointsFor(session.app, session.transport.protocol) ?? [];
     const reconnect = create(ReconnectSchema, { endpoints });
     const value = create(DrainSchema, { withinMs, reconnect });
     session.send(SharedFrame.of({ case: "drain", value }));

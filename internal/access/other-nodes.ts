@@ -22,6 +22,8 @@ export interface OtherNodesOptions {
   labels: Labels;
   /** Where clients find this node, and those that share its ports. */
   ownUrls(): readonly string[];
+  /** Whether Admit chooses the nodes of the app's devices by rules that are not known here. */
+  asksAdmit(app: string): boolean;
 }
 
 const SILENCE_MS = 3_000;
@@ -45,8 +47,9 @@ export class OtherNodes implements Disposable {
   }
 
   /** Some for one client, in an order of its own. Empty: Admit has to say. */
-  endpointsFor(protocol: string): string[] {
-    const { clock, random } = this.#options;
+  endpointsFor(app: string, protocol: string): string[] {
+    const { clock, random, asksAdmit } = this.#options;
+    if (asksAdmit(app)) return [];
     const now = clock.monotonic();
     if (now - this.#madeAt >= REFRESH_MS) this.#prepare(now);
     const may = (address: Address) =>

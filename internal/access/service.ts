@@ -55,7 +55,7 @@ export interface AccessAdapters {
   verifier: TokenVerifier;
   /** Tell of revoked tokens and deleted apps, whose connections end. */
   revocations: Pick<Revocations, "listen">;
-  apps: Pick<Apps, "onDeleted">;
+  apps: Pick<Apps, "onDeleted" | "get">;
   /** Opens the node's side of the log. Each needs the other, so each is given what it needs. */
   openLog(events: ConnectionLogEvents, status: () => NodeStatus): ConnectionLog;
   clock?: Clock;
@@ -152,6 +152,7 @@ export async function createAccessNode(options: {
         random,
         labels: config.dispatch?.labels ?? {},
         ownUrls: () => endpoints().map(({ url }) => url),
+        asksAdmit: (app) => adapters.apps.get(app)?.dispatch === "device",
       }),
   );
   pushIntake.listen(log.incarnation);

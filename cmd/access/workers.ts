@@ -60,10 +60,13 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
     async [Symbol.asyncDispose]() {
       const ends = [...workers].map((worker) => once(worker, "exit"));
       for (const worker of workers) worker.kill("SIGTERM");
-      const forced = setTimeout(() => {
-        // Stopped by a debugger, or stuck: nothing of it may be left behind.
-        for (const worker of workers) worker.kill("SIGKILL");
-      }, STOP_PATIENCE_MS);
+      const forced = setTimeout(
+        () => {
+          // Stopped by a debugger, or stuck: nothing of it may be left behind.
+          for (const worker of workers) worker.kill("SIGKILL");
+        },
+        STOP_PATIENCE_MS + config.drainSeconds * 1_000,
+      );
       await Promise.all(ends);
       clearTimeout(forced);
     },

@@ -165,6 +165,12 @@ export async function createAccessNode(options: {
   const sampling = clock.every(SAMPLE_MS, () =>
     doorway.sample({ logAgeMs: log.oldestAgeMs, ownersLagMs: ownersLag.mostMs }),
   );
+  /** As an order to drain, until nobody is left or the time is over. Nobody new is let in. */
+  const leave = async (overMs: number) => {
+    if (overMs === 0 || table.size === 0) return;
+    gateway.drain(overMs);
+    await within(overMs, () => table.size === 0);
+  };
   // Undone from the last to the first.
   await using started = new AsyncDisposableStack();
   started.defer(() => {
@@ -178,6 +184,7 @@ export async function createAccessNode(options: {
     wheel.stop();
   });
   started.defer(async () => {
+    await leave(config.drainMs ?? 0);
     state.draining = true;
     doorway.close();
     let ended = false;

@@ -7,7 +7,7 @@ import { eventually } from "../support/eventually.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { tokenOf } from "./fakes.ts";
 import { type LoggedIn, startNode, type TestNode } from "./node.ts";
-import { drain, undrain } from "./orders.ts";
+import { drain, kick, undrain } from "./orders.ts";
 
 let clock: VirtualClock;
 let at: TestNode;
@@ -229,6 +229,18 @@ describe("a drain", () => {
     const good = ["a", "b", "c", "d", "e"].map((name) => `ws://${name}/connect`);
     expect([...new Set(told.flat())].sort()).toEqual(good);
     expect(new Set(told.map(([first]) => first)).size).toBeGreaterThan(2);
+  });
+
+  test("leaves a client that has connected elsewhere the time to hear that, and closes it as replaced", async () => {
+    const session = await at.login();
+    at.log.events.order(drain(60_000));
+    clock.advance(1_200);
+    await session.client.next("drain");
+    at.log.events.order(kick(session.counter, CLOSE.replaced.code));
+    await ping(session);
+    expect(at.node.connections).toBe(1);
+    clock.advance(2 * SECOND);
+    expect(await closeCode(session)).toBe(CLOSE.replaced.code);
   });
 
   test("that is taken back closes nobody", async () => {

@@ -87,6 +87,30 @@ describe("an app made on a running deployment", () => {
     shop.client[Symbol.dispose]();
   });
 
+  test("is dispatched, and its clients sent to canaries, as the command line says", async () => {
+    const { stdout: set } = await holdfast("app", "set", "shop", "--dispatch", "device", "--json");
+    expect(JSON.parse(set)).toMatchObject({ admission: "key", dispatch: "device" });
+    const rule = ["--nodes", "pool=canary", "--percent", "5%", "--platform", "ios"];
+    const made = await holdfast("canary", "set", "beta", ...rule, "--app", "shop");
+    expect(made.stdout).toMatch(/^beta {2}5% {2}to pool=canary {2}app shop {2}platforms ios\n/);
+    expect(made.stdout).toContain("no live node has these labels yet");
+    const listed = JSON.parse((await holdfast("canary", "list", "--json")).stdout);
+    expect(listed).toMatchObject({ name: "beta", percent: 5, nodes: { pool: "canary" } });
+    for (const [flag, value] of [
+      ["--percent", "500"],
+      ["--nodes", "canary"],
+    ] as const) {
+      const { code, stderr } = await holdfast("canary", "set", "beta", ...rule, flag, value);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(flag)]);
+    }
+    expect((await holdfast("canary", "delete", "beta")).code).toBe(0);
+    expect(await holdfast("canary", "delete", "beta")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("there is no canary rule beta"),
+    });
+    expect((await holdfast("nodes")).stdout).toMatch(/^\S+-\w+ {2}\d+ connections\n$/);
+  });
+
   const message = { business: "b", text: "x" };
   const trials: [string, object][] = [
     [`${PUSH}PushToDevices`, { devices: ["d"], message }],

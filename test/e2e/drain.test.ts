@@ -1,4 +1,4 @@
-/** Two access nodes, of which one is emptied: its clients are on the other before they leave it. */
+/** Two access nodes, of which one is emptied: its clients are on the other before they leave it. The same when one is stopped. */
 import { expect, test } from "vitest";
 import { connect, type Status } from "../../sdk/index.ts";
 import { startDeployment } from "../support/deployment.ts";
@@ -26,7 +26,7 @@ test("a node that is drained is given out no more, and its clients move without 
     natsUrls: [nats.url],
     access: 2,
     projectors: 1,
-    env: { HOLDFAST_LABELS: "region=eu" },
+    env: { HOLDFAST_LABELS: "region=eu", HOLDFAST_DRAIN_SECONDS: "15" },
   });
   const { controlUrl } = deployment;
   const admin = <T>(method: string, body: object = {}) =>
@@ -63,6 +63,11 @@ test("a node that is drained is given out no more, and its clients move without 
   expect(await readyz()).toBe(200);
 
   const before = statuses.map((seen) => seen.length);
+  // At the start nobody is served yet, and some had to come again.
+  const offlineSince = (from: readonly number[]) =>
+    statuses.flatMap((seen, index) =>
+      seen.slice(from[index]).filter(({ state }) => state !== "online"),
+    );
   await admin("DrainNode", { node: from, overSeconds: 20 });
   await eventually("it is not ready", async () => (await readyz()) === 503);
   await eventually("its beats say how many are to go", async () => {
@@ -76,14 +81,18 @@ test("a node that is drained is given out no more, and its clients move without 
   await eventually("it is empty", async () => (await nodeOf(from))?.connections === undefined);
   const other = deployment.access.find(({ name }) => name === to)!;
   expect(advised).toEqual(Array.from({ length: moving }, () => [other.wsUrl]));
-  for (const [index, seen] of statuses.entries()) {
-    // At the start nobody is served yet, and some had to come again.
-    const since = seen.slice(before[index]).map(({ state }) => state);
-    expect(since.filter((state) => state !== "online")).toEqual([]);
-  }
+  expect(offlineSince(before)).toEqual([]);
 
   await admin("UndrainNode", { node: from });
   await eventually("it is ready again", async () => (await readyz()) === 200);
+  await eventually("it is given out again", async () => {
+    const { endpoints } = await admit(controlUrl, "newcomer");
+    return endpoints.some(({ node }) => node.startsWith(`${from}-`));
+  });
+  const afterwards = statuses.map((seen) => seen.length);
+  await other.process.stop("SIGTERM");
+  await eventually("all are back", () => on(from) === CLIENTS, { withinMs: ALL_AT_WORK_MS });
+  expect(offlineSince(afterwards)).toEqual([]);
 });
 
 function nodeNameOf(status: Status | undefined): string | undefined {

@@ -1,6 +1,8 @@
 /** Two apps on one deployment: each has its keys and its devices, and none of the other's. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Admission,
@@ -58,6 +60,26 @@ async function join(app: string, key: string, device: string, user = "") {
   const endpoint = admission.endpoints.find(({ protocol }) => protocol === "websocket");
   return loginJson(endpoint?.url ?? "", admission.token);
 }
+
+test("the embedded NATS is used with its printed address as it is, and its secrets with the user printed beside it", async () => {
+  const line = gateway.lines.find(({ transport }) => transport === "nats");
+  const { address, user, password } = line as Record<string, string>;
+  const signingKeys = async (login: object) => {
+    await using nc = await connect({ servers: address!, ...login });
+    const jsm = await jetstreamManager(nc);
+    expect((await jsm.streams.info("HF_UPLINK")).config.name).toBe("HF_UPLINK");
+    return (await jsm.streams.getMessage("KV_hf_key", { last_by_subj: "$KV.hf_key.>" }))?.seq;
+  };
+  await expect(signingKeys({})).rejects.toThrow(/permission/i);
+  expect(await signingKeys({ user, pass: password })).toBeGreaterThan(0);
+  // A role beside it finds the password in the data folder.
+  const dataDir = gateway.dataDir;
+  await using role = await startGateway("control", {
+    HOLDFAST_NATS_URL: address!,
+    HOLDFAST_DATA_DIR: dataDir,
+  });
+  expect(await role.address("control", "http")).toMatch(/^http/);
+});
 
 describe("an app made on a running deployment", () => {
   test("pushes with its own key to its own devices, and to no other app's of the same name", async () => {

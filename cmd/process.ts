@@ -40,7 +40,7 @@ export async function runUntilSignal(name: string, config: Config, run: Role): P
     await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
   }
   clearTimeout(giveUp);
-  endIn(STOP_DEADLINE_MS, log);
+  endIn(STOP_DEADLINE_MS + config.drainSeconds * 1_000, log);
   await running[Symbol.asyncDispose]();
   await metrics[Symbol.asyncDispose]();
   log.info("stopped");

@@ -119,6 +119,7 @@ async function accessConfig(config: Config, partitions: number): Promise<AccessC
     partitions,
     heartbeatSeconds: config.heartbeatSeconds,
     maxFrameBytes: config.maxFrameBytes,
+    drainMs: config.drainSeconds * 1_000,
     dispatch: { labels: config.labels, weight: config.weight },
     admission: {
       maxConnections: config.maxConnections,

@@ -27,7 +27,6 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
     ...[flagName("sharePorts"), "true"],
     ...[flagName("wsListen"), await fixedPort(config.wsListen)],
     ...[flagName("tcpListen"), await fixedPort(config.tcpListen)],
-    ...(config.natsUrl === undefined ? [] : [flagName("natsUrl"), config.natsUrl.join(",")]),
   ];
   const workers = new Set<ChildProcess>();
 
@@ -40,7 +39,7 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
     const worker = spawn(process.execPath, [...asAccess(process.argv), ...shared, ...own], {
       // The channel's end tells a worker that this process is gone.
       // Not among its arguments, which everybody on the machine can read.
-      env: { ...process.env, ...natsLogin(config) },
+      env: { ...process.env, ...natsOf(config) },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     workers.add(worker);
@@ -60,18 +59,23 @@ export async function runWorkers(context: RoleContext): Promise<Running> {
     async [Symbol.asyncDispose]() {
       const ends = [...workers].map((worker) => once(worker, "exit"));
       for (const worker of workers) worker.kill("SIGTERM");
-      const forced = setTimeout(() => {
-        // Stopped by a debugger, or stuck: nothing of it may be left behind.
-        for (const worker of workers) worker.kill("SIGKILL");
-      }, STOP_PATIENCE_MS);
+      const forced = setTimeout(
+        () => {
+          // Stopped by a debugger, or stuck: nothing of it may be left behind.
+          for (const worker of workers) worker.kill("SIGKILL");
+        },
+        STOP_PATIENCE_MS + config.drainSeconds * 1_000,
+      );
       await Promise.all(ends);
       clearTimeout(forced);
     },
   };
 }
 
-function natsLogin({ natsUser, natsPassword }: Config): Record<string, string> {
+/** A URL may hold a password too. What this process was given as a flag the worker gets as the same flag. */
+function natsOf({ natsUrl, natsUser, natsPassword }: Config): Record<string, string> {
   return {
+    ...(natsUrl !== undefined && { [envName("natsUrl")]: natsUrl.join(",") }),
     ...(natsUser !== undefined && { [envName("natsUser")]: natsUser }),
     ...(natsPassword !== undefined && { [envName("natsPassword")]: natsPassword }),
   };

@@ -15,6 +15,8 @@ import {
   DrainNodeResponseSchema,
   type Key,
   KeySchema,
+  type Node,
+  NodeSchema,
   RevokeResponseSchema,
   RotateSigningKeyResponseSchema,
   SetCanaryResponseSchema,
@@ -124,6 +126,19 @@ export async function undrain(node: string, flags: Target) {
   print(flags, UndrainNodeResponseSchema, done, done.nodes);
 }
 
+export async function listNodes(flags: Target) {
+  const { nodes } = await call(flags, (admin) => admin.listNodes({}));
+  for (const node of nodes) print(flags, NodeSchema, node, [nodeLine(node)]);
+}
+
+function nodeLine({ node, connections, serving, draining, drainedFrom, labels }: Node): string {
+  const parts = [node, `${connections} connections`, ...Object.entries(labels).map(labelText)];
+  if (draining)
+    parts.push(`draining, ${Math.max(0, drainedFrom - connections)} of ${drainedFrom} left it`);
+  else if (!serving) parts.push("takes no logins");
+  return parts.join("  ");
+}
+
 export async function setCanary(name: string, flags: Target & CanaryFlags) {
   const { nodes, percent, app = "", platform = [], appVersion = [], label = {} } = flags;
   const canary = { name, nodes, percent, app };
@@ -146,11 +161,12 @@ export async function deleteCanary(name: string, flags: Target) {
   await call(flags, (admin) => admin.deleteCanary({ name }));
 }
 
+function labelText(label: readonly string[]): string {
+  return label.join("=");
+}
+
 function canaryLine({ name, nodes, percent, app, ...clients }: Canary): string {
-  const labels = (of: Record<string, string>) =>
-    Object.entries(of)
-      .map((pair) => pair.join("="))
-      .join(",");
+  const labels = (of: Record<string, string>) => Object.entries(of).map(labelText).join(",");
   const parts = [name, `${percent}%`, `to ${labels(nodes)}`];
   if (app !== "") parts.push(`app ${app}`);
   if (clients.platforms.length > 0) parts.push(`platforms ${clients.platforms.join(",")}`);

@@ -46,6 +46,7 @@ export function adminCommands(guard: Guard): Command[] {
     revokeCommand(guard),
     drainCommand(guard),
     undrainCommand(guard),
+    nodesCommand(guard),
     canaryCommand(guard),
   ];
 }
@@ -166,6 +167,12 @@ function undrainCommand(guard: Guard): Command {
     .action((node: string, flags: Target) =>
       guard(async () => (await actions()).undrain(node, flags)),
     );
+}
+
+function nodesCommand(guard: Guard): Command {
+  return atControl(new Command("nodes"))
+    .description("the live access nodes, and how far those that drain have come")
+    .action((flags: Target) => guard(async () => (await actions()).listNodes(flags)));
 }
 
 function canaryCommand(guard: Guard): Command {

@@ -17,6 +17,8 @@ export interface AccessConfig {
   heartbeatSeconds: number;
   maxFrameBytes: number;
   admission: Partial<AdmissionLimits>;
+  /** Over how long a stop sends clients elsewhere before it closes those who are left. Unset: not at all. */
+  drainMs?: number;
   /** What Admit chooses nodes by. */
   dispatch?: { labels: Readonly<Record<string, string>>; weight: number };
 }

@@ -8,6 +8,7 @@ import type { Transport, TransportHandlers } from "../transport/transport.ts";
 import type { PushIntake } from "./delivery/push-intake.ts";
 import { Drain } from "./drain.ts";
 import type { ConnectionLogEvents } from "./log/connection-log.ts";
+import type { OtherNodes } from "./other-nodes.ts";
 import { endApp, endRevoked } from "./revoking.ts";
 import type { NodeState, SessionServices } from "./services.ts";
 import { welcome } from "./session/handshake.ts";
@@ -21,6 +22,9 @@ import { isLoggedIn } from "./session/session-state.ts";
  */
 const ISOLATED = { perSecond: 1_000, atLeastSeconds: 5 };
 
+/** How long a client that moves elsewhere may keep the connection that it leaves. */
+const REPLACED_GRACE_MS = 1_000;
+
 export class Gateway implements ConnectionLogEvents {
   readonly #services: SessionServices;
   readonly #state: NodeState;
@@ -31,11 +35,16 @@ export class Gateway implements ConnectionLogEvents {
   #welcoming: Timer | undefined;
   #leaving: Timer | undefined;
 
-  constructor(services: SessionServices, state: NodeState, pushIntake: PushIntake) {
+  constructor(
+    services: SessionServices,
+    state: NodeState,
+    pushIntake: PushIntake,
+    listen: () => OtherNodes,
+  ) {
     this.#services = services;
     this.#state = state;
     this.#pushIntake = pushIntake;
-    this.#drain = new Drain(services);
+    this.#drain = new Drain(services, listen);
   }
 
   accept(transport: Transport): TransportHandlers {
@@ -67,9 +76,7 @@ export class Gateway implements ConnectionLogEvents {
       case "setRooms":
         return this.#setRooms(body.value);
       case "drain":
-        this.#state.draining = true;
-        this.#state.drainedFrom = this.#services.metrics.sessions;
-        this.#drain.begin(body.value.overMs);
+        this.drain(body.value.overMs);
         return true;
       case "undrain":
         this.#state.draining = false;
@@ -79,6 +86,13 @@ export class Gateway implements ConnectionLogEvents {
       default:
         return false;
     }
+  }
+
+  /** Takes the node out of dispatch, and its clients elsewhere, spread over this long. */
+  drain(overMs: number): void {
+    this.#state.draining = true;
+    this.#state.drainedFrom = this.#services.metrics.sessions;
+    this.#drain.begin(overMs);
   }
 
   revoked(event: RevokedEvent): void {
@@ -118,7 +132,14 @@ export class Gateway implements ConnectionLogEvents {
 
   #kick({ connection, code, reason }: Kick): boolean {
     const session = this.#services.table.logged(Number(connection));
-    session?.end(closeReasonOf(code) ?? "kicked", reason === "" ? undefined : reason);
+    const why = closeReasonOf(code) ?? "kicked";
+    if (session?.state === "draining" && why === "replaced") {
+      // It was asked to connect elsewhere, and has; that it is welcome there may come to it after this.
+      session.replacedAtMs ??= this.#services.wheel.now + REPLACED_GRACE_MS;
+      session.reschedule();
+    } else {
+      session?.end(why, reason === "" ? undefined : reason);
+    }
     return session !== undefined;
   }
 

@@ -24,6 +24,7 @@ import type { ConnectionLog, ConnectionLogEvents } from "./log/connection-log.ts
 import type { NodeStatus } from "./log/node-log.ts";
 import { LoopLoad } from "./loop-load.ts";
 import type { AccessMetrics } from "./metrics.ts";
+import { OtherNodes } from "./other-nodes.ts";
 import { OwnersLag } from "./owners-lag.ts";
 import { RoomRulesView } from "./rooms/room-rules-view.ts";
 import { Rooms } from "./rooms/rooms.ts";
@@ -56,7 +57,7 @@ export interface AccessAdapters {
   verifier: TokenVerifier;
   /** Tell of revoked tokens and deleted apps, whose connections end. */
   revocations: Pick<Revocations, "listen">;
-  apps: Pick<Apps, "onDeleted">;
+  apps: Pick<Apps, "onDeleted" | "get">;
   /** Opens the node's side of the log. Each needs the other, so each is given what it needs. */
   openLog(events: ConnectionLogEvents, status: () => NodeStatus): ConnectionLog;
   clock?: Clock;
@@ -143,7 +144,20 @@ export async function createAccessNode(options: {
   });
   const own = { clock, random, wheel, limits, metrics, logger, partitions, state };
   const services = { ...own, verifier, log, table, rooms, deliveries, acks, uplinks, doorway };
-  const gateway = new Gateway(services, state, pushIntake);
+  const gateway = new Gateway(
+    services,
+    state,
+    pushIntake,
+    () =>
+      new OtherNodes({
+        messages,
+        clock,
+        random,
+        labels: config.dispatch?.labels ?? {},
+        ownUrls: () => endpoints().map(({ url }) => url),
+        asksAdmit: (app) => adapters.apps.get(app)?.dispatch === "device",
+      }),
+  );
   pushIntake.listen(log.incarnation);
   adapters.revocations.listen((event) => gateway.revoked(event));
   adapters.apps.onDeleted((app) => gateway.appDeleted(app));
@@ -154,6 +168,12 @@ export async function createAccessNode(options: {
   const sampling = clock.every(SAMPLE_MS, () =>
     doorway.sample({ logAgeMs: log.oldestAgeMs, ownersLagMs: ownersLag.mostMs }),
   );
+  /** As an order to drain, until nobody is left or the time is over. Nobody new is let in. */
+  const leave = async (overMs: number) => {
+    if (overMs === 0 || table.size === 0) return;
+    gateway.drain(overMs);
+    await within(overMs, () => table.size === 0);
+  };
   // Undone from the last to the first.
   await using started = new AsyncDisposableStack();
   started.defer(() => {
@@ -168,6 +188,7 @@ export async function createAccessNode(options: {
     wheel.stop();
   });
   started.defer(async () => {
+    await leave(config.drainMs ?? 0);
     state.draining = true;
     doorway.close();
     let ended = false;

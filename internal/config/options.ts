@@ -199,6 +199,11 @@ export const OPTIONS = {
   ),
   maxFrameBytes: option(integer(1_024, 1_048_576), "65536", "longest frame a client may send"),
   heartbeatSeconds: option(integer(1, 3_600), "30", "how often a client in the foreground pings"),
+  drainSeconds: option(
+    integer(0, 3_600),
+    "0",
+    "when it is stopped, a node first drains over this long; 0: its clients are closed at once",
+  ),
   isolationSeconds: option(
     integer(5, 86_400),
     "120",

@@ -121,6 +121,13 @@ export function createAdminService(options: AdminOptions): ServiceImpl<typeof Ad
 
     drainNode: guarded(({ node, overSeconds }) => ({ nodes: orders.drain(node, overSeconds) })),
     undrainNode: guarded(({ node }) => ({ nodes: orders.undrain(node) })),
+    listNodes: guarded(() => ({
+      nodes: orders.list().map(({ incarnation, name, ...beat }) => {
+        const { connections, serving, draining, drainedFrom, labels, weight, version } = beat;
+        const says = { connections, serving, draining, drainedFrom, labels, weight, version };
+        return { node: incarnation, name, ...says };
+      }),
+    })),
 
     setCanary: guarded(async ({ canary }) => {
       const rule = ruleOf(canary);

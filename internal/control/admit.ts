@@ -11,9 +11,9 @@ import type { VerifiedToken } from "../auth/claims.ts";
 import type { TokenIssuer } from "../auth/token-issuer.ts";
 import type { TokenVerifier } from "../auth/token-verifier.ts";
 import type { Clock } from "../clock/clock.ts";
+import type { Offer } from "../nodes/pool.ts";
 import { HoldfastError } from "../status/errors.ts";
 import type { Dispatch } from "./dispatch.ts";
-import type { Offer } from "./pool.ts";
 
 export interface AdmissionOptions {
   apps: Pick<Apps, "authorize" | "admitsAnyone" | "get">;

@@ -6,6 +6,7 @@ import { decodeJson } from "../../streams/records.ts";
 import { CANARIES_FILTER, canaryKey } from "../../streams/subjects.ts";
 import type { Bucket, Subscription } from "../bus/contract.ts";
 import { updateJson } from "../bus/update.ts";
+import { hasLabels } from "../nodes/address.ts";
 import { HoldfastError } from "../status/errors.ts";
 
 /** What a rule looks at. */
@@ -37,11 +38,6 @@ export function fits(rule: CanaryRule, client: CanaryClient): boolean {
  */
 function shareOf({ name }: CanaryRule, { app, device }: CanaryClient): number {
   return (100 * hash32(`${name}\n${app}\n${device}`)) / HASHES;
-}
-
-export function hasLabels(has: Labels, wanted: Labels): boolean {
-  for (const name in wanted) if (has[name] !== wanted[name]) return false;
-  return true;
 }
 
 function isVersion(pattern: string, version: string): boolean {

@@ -2,17 +2,18 @@
 import type { CanaryRule, Dispatching, Labels } from "../../streams/records.ts";
 import type { Clock, Random } from "../clock/clock.ts";
 import { SlotClock } from "../clock/slot-clock.ts";
-import type { NodeRegistry } from "../nodes/registry.ts";
 import {
   type Address,
   addressesOf,
+  hasLabels,
   hasRoom,
   labelsOf,
   placeOf,
   takesConnections,
-} from "./address.ts";
-import { type CanaryClient, fits, hasLabels } from "./canary.ts";
-import { type Offer, Pool, Ring } from "./pool.ts";
+} from "../nodes/address.ts";
+import { type Offer, Pool, Ring } from "../nodes/pool.ts";
+import type { NodeRegistry } from "../nodes/registry.ts";
+import { type CanaryClient, fits } from "./canary.ts";
 
 export interface DispatchClient extends CanaryClient {
   /** What it can speak; empty: what its platform can. */

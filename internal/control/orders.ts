@@ -1,5 +1,5 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { OrderSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
+import { type Beat, OrderSchema } from "../../proto/gen/holdfast/cluster/v1/cluster_pb.ts";
 import { nodeControlSubject } from "../../streams/subjects.ts";
 import type { Messages } from "../bus/contract.ts";
 import type { NodeRegistry } from "../nodes/registry.ts";
@@ -16,6 +16,11 @@ export class NodeOrders {
   constructor(nodes: NodeRegistry, messages: Messages) {
     this.#nodes = nodes;
     this.#messages = messages;
+  }
+
+  /** The live nodes, with what their newest beats say. */
+  list(): Beat[] {
+    return this.#nodes.list();
   }
 
   /**

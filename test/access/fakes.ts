@@ -134,6 +134,11 @@ export class FakeRevocations {
     this.revoke = revoked;
   }
 
+  /** No app is known by more than its name. */
+  get(): undefined {
+    return undefined;
+  }
+
   onDeleted(deleted: (app: string) => void): void {
     this.deleteApp = deleted;
   }

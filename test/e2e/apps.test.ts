@@ -1,6 +1,8 @@
 /** Two apps on one deployment: each has its keys and its devices, and none of the other's. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Admission,
@@ -59,6 +61,26 @@ async function join(app: string, key: string, device: string, user = "") {
   return loginJson(endpoint?.url ?? "", admission.token);
 }
 
+test("the embedded NATS is used with its printed address as it is, and its secrets with the user printed beside it", async () => {
+  const line = gateway.lines.find(({ transport }) => transport === "nats");
+  const { address, user, password } = line as Record<string, string>;
+  const signingKeys = async (login: object) => {
+    await using nc = await connect({ servers: address!, ...login });
+    const jsm = await jetstreamManager(nc);
+    expect((await jsm.streams.info("HF_UPLINK")).config.name).toBe("HF_UPLINK");
+    return (await jsm.streams.getMessage("KV_hf_key", { last_by_subj: "$KV.hf_key.>" }))?.seq;
+  };
+  await expect(signingKeys({})).rejects.toThrow(/permission/i);
+  expect(await signingKeys({ user, pass: password })).toBeGreaterThan(0);
+  // A role beside it finds the password in the data folder.
+  const dataDir = gateway.dataDir;
+  await using role = await startGateway("control", {
+    HOLDFAST_NATS_URL: address!,
+    HOLDFAST_DATA_DIR: dataDir,
+  });
+  expect(await role.address("control", "http")).toMatch(/^http/);
+});
+
 describe("an app made on a running deployment", () => {
   test("pushes with its own key to its own devices, and to no other app's of the same name", async () => {
     const demo = await join("demo", DEV_KEY, "phone", "alice");
@@ -85,6 +107,30 @@ describe("an app made on a running deployment", () => {
     expect(await demo.client.next("push")).toMatchObject({ message: { text: "own" } });
     demo.client[Symbol.dispose]();
     shop.client[Symbol.dispose]();
+  });
+
+  test("is dispatched, and its clients sent to canaries, as the command line says", async () => {
+    const { stdout: set } = await holdfast("app", "set", "shop", "--dispatch", "device", "--json");
+    expect(JSON.parse(set)).toMatchObject({ admission: "key", dispatch: "device" });
+    const rule = ["--nodes", "pool=canary", "--percent", "5%", "--platform", "ios"];
+    const made = await holdfast("canary", "set", "beta", ...rule, "--app", "shop");
+    expect(made.stdout).toMatch(/^beta {2}5% {2}to pool=canary {2}app shop {2}platforms ios\n/);
+    expect(made.stdout).toContain("no live node has these labels yet");
+    const listed = JSON.parse((await holdfast("canary", "list", "--json")).stdout);
+    expect(listed).toMatchObject({ name: "beta", percent: 5, nodes: { pool: "canary" } });
+    for (const [flag, value] of [
+      ["--percent", "500"],
+      ["--nodes", "canary"],
+    ] as const) {
+      const { code, stderr } = await holdfast("canary", "set", "beta", ...rule, flag, value);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(flag)]);
+    }
+    expect((await holdfast("canary", "delete", "beta")).code).toBe(0);
+    expect(await holdfast("canary", "delete", "beta")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("there is no canary rule beta"),
+    });
+    expect((await holdfast("nodes")).stdout).toMatch(/^\S+-\w+ {2}\d+ connections\n$/);
   });
 
   const message = { business: "b", text: "x" };

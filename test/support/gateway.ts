@@ -13,6 +13,7 @@ export type LogLine = { msg?: string; [field: string]: unknown };
 
 export interface GatewayProcess {
   readonly child: ChildProcess;
+  readonly dataDir: string;
   /** Everything it logged so far. */
   readonly lines: readonly LogLine[];
   /** Everything it printed so far, a line each. */
@@ -73,6 +74,7 @@ export async function startGateway(
   };
   return {
     child,
+    dataDir,
     lines,
     output,
     async address(role, transport) {

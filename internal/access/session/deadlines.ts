@@ -15,6 +15,7 @@ export function passedDeadline(session: Session): CloseReason | undefined {
   }
   if (session.tokenExpiresAtMs <= clock.now()) return "token-expired";
   if (session.heardAtMs + session.idleMs <= wheel.now) return "idle";
+  if ((session.replacedAtMs ?? Number.POSITIVE_INFINITY) <= wheel.now) return "replaced";
   return (session.drainedAtMs ?? Number.POSITIVE_INFINITY) <= wheel.now ? "going-away" : undefined;
 }
 
@@ -30,5 +31,6 @@ export function nextDeadline(session: Session): number {
   const idle = session.heardAtMs + session.idleMs - wheel.now;
   const token = session.tokenExpiresAtMs - clock.now();
   const drained = (session.drainedAtMs ?? Number.POSITIVE_INFINITY) - wheel.now;
-  return Math.min(idle, token, drained);
+  const replaced = (session.replacedAtMs ?? Number.POSITIVE_INFINITY) - wheel.now;
+  return Math.min(idle, token, drained, replaced);
 }

@@ -73,6 +73,8 @@ export class Session implements LoggedConnection, RoomSession, TransportHandlers
   idleMs: number;
   /** When a drain closes it. */
   drainedAtMs: number | undefined = undefined;
+  /** When it is closed because its device has another connection. */
+  replacedAtMs: number | undefined = undefined;
 
   /** Orders of businesses that came while it was logging in. */
   ordered: SetRooms[] | undefined = undefined;

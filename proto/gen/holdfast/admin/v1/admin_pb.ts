@@ -17,7 +17,100 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file holdfast/admin/v1/admin.proto.
  */
 export const file_holdfast_admin_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("Ch1ob2xkZmFzdC9hZG1pbi92MS9hZG1pbi5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEi3wMKBkNhbmFyeRIqCgRuYW1lGAEgASgJQhy6SBlyFzIVXltBLVphLXowLTlfLV17MSw2NH0kEncKBW5vZGVzGAIgAygLMiQuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5Lk5vZGVzRW50cnlCQrpIP5oBPAgBEBAiGnIYMhZeW0EtWmEtejAtOV8uLV17MSw2NH0kKhpyGDIWXltBLVphLXowLTlfLi1dezEsNjR9JBIqCgdwZXJjZW50GAMgASgBQhm6SBYSFEABGQAAAAAAAFlAKQAAAAAAAAAAEhkKA2FwcBgEIAEoCUIMukgJ2AEBcgSI6jABEiMKCXBsYXRmb3JtcxgFIAMoCUIQukgNkgEKEBQiBnIEiOowARImCgxhcHBfdmVyc2lvbnMYBiADKAlCELpIDZIBChAUIgZyBIjqMAESPwoGbGFiZWxzGAcgAygLMiUuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5LkxhYmVsc0VudHJ5Qgi6SAWaAQIQEBosCgpOb2Rlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJFChBTZXRDYW5hcnlSZXF1ZXN0EjEKBmNhbmFyeRgBIAEoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNhbmFyeUIGukgDyAEBIk0KEVNldENhbmFyeVJlc3BvbnNlEikKBmNhbmFyeRgBIAEoCzIZLmhvbGRmYXN0LmFkbWluLnYxLkNhbmFyeRINCgVub2RlcxgCIAMoCSIVChNMaXN0Q2FuYXJpZXNSZXF1ZXN0IkMKFExpc3RDYW5hcmllc1Jlc3BvbnNlEisKCGNhbmFyaWVzGAEgAygLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5IiwKE0RlbGV0ZUNhbmFyeVJlcXVlc3QSFQoEbmFtZRgBIAEoCUIHukgEcgIQASIWChREZWxldGVDYW5hcnlSZXNwb25zZSJoCgNBcHASCwoDYXBwGAEgASgJEhEKCWFkbWlzc2lvbhgCIAEoCRIvCgp0b2tlbl9rZXlzGAMgAygLMhsuaG9sZGZhc3QuYWRtaW4udjEuVG9rZW5LZXkSEAoIZGlzcGF0Y2gYBCABKAkiuAEKA0tleRIKCgJpZBgBIAEoCRIOCgZzZWNyZXQYAiABKAkSDAoEbmFtZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVzY29wZRgGIAEoCzIYLmhvbGRmYXN0LmFkbWluLnYxLlNjb3BlIqABCgVTY29wZRIkCgpidXNpbmVzc2VzGAEgAygJQhC6SA2SAQoQZCIGcgSI6jABEiwKBHJwY3MYAiADKAlCHrpIG5IBGBBkIhRyEjIQXltBLVphLXpdezEsNjR9JBIpCg90YXJnZXRfcHJlZml4ZXMYAyADKAlCELpIDZIBChBkIgZyBIjqMAESGAoQY2FsbHNfcGVyX3NlY29uZBgEIAEoDSLOAQoIVG9rZW5LZXkSKQoDa2lkGAEgASgJQhy6SBlyFzIVXltBLVphLXowLTlfLV17MSw2NH0kEi0KCWFsZ29yaXRobRgCIAEoCUIaukgXchVSBUhTMjU2UgVFUzI1NlIFRWREU0ESGAoGc2VjcmV0GAMgASgJQgi6SAVyAxiACBIcCgpwdWJsaWNfa2V5GAQgASgJQgi6SAVyAxiAIBIwCghqd2tzX3VybBgFIAEoCUIeukgbchkYgBAyFF4kfF5odHRwcz86Ly9bXlxzXSskImgKEENyZWF0ZUFwcFJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESPAoJYWRtaXNzaW9uGAIgASgJQim6SCZyJDIiXihbS2tdW0VlXVtZeV18W09vXVtQcF1bRWVdW05uXSk/JCJdChFDcmVhdGVBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHASIwoDa2V5GAIgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuS2V5IhEKD0xpc3RBcHBzUmVxdWVzdCI4ChBMaXN0QXBwc1Jlc3BvbnNlEiQKBGFwcHMYASADKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiJwoNR2V0QXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowASI1Cg5HZXRBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAisAEKDVNldEFwcFJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESQAoJYWRtaXNzaW9uGAIgASgJQii6SCVyIzIhXihbS2tdW0VlXVtZeV18W09vXVtQcF1bRWVdW05uXSkkSACIAQESKgoIZGlzcGF0Y2gYAyABKAlCE7pIEHIOUgRsb2FkUgZkZXZpY2VIAYgBAUIMCgpfYWRtaXNzaW9uQgsKCV9kaXNwYXRjaCI1Cg5TZXRBcHBSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiKgoQRGVsZXRlQXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowASITChFEZWxldGVBcHBSZXNwb25zZSKbAQoQQ3JlYXRlS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIWCgRuYW1lGAIgASgJQgi6SAVyAxiAARIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgVzY29wZRgEIAEoCzIYLmhvbGRmYXN0LmFkbWluLnYxLlNjb3BlIjgKEUNyZWF0ZUtleVJlc3BvbnNlEiMKA2tleRgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLktleSIpCg9MaXN0S2V5c1JlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAEiOAoQTGlzdEtleXNSZXNwb25zZRIkCgRrZXlzGAEgAygLMhYuaG9sZGZhc3QuYWRtaW4udjEuS2V5IkMKEFJldm9rZUtleVJlcXVlc3QSFgoDYXBwGAEgASgJQgm6SAZyBIjqMAESFwoGa2V5X2lkGAIgASgJQge6SARyAhABIhMKEVJldm9rZUtleVJlc3BvbnNlImQKElNldFRva2VuS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARI2Cgl0b2tlbl9rZXkYAiABKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5Ub2tlbktleUIGukgDyAEBIjoKE1NldFRva2VuS2V5UmVzcG9uc2USIwoDYXBwGAEgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuQXBwIkUKFURlbGV0ZVRva2VuS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIUCgNraWQYAiABKAlCB7pIBHICEAEiPQoWRGVsZXRlVG9rZW5LZXlSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiGQoXUm90YXRlU2lnbmluZ0tleVJlcXVlc3QiJwoYUm90YXRlU2lnbmluZ0tleVJlc3BvbnNlEgsKA2tpZBgBIAEoCSKTAQoNUmV2b2tlUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIiCgdkZXZpY2VzGAIgAygJQhG6SA6SAQsQ6AciBnIEiOowARIgCgV1c2VycxgDIAMoCUIRukgOkgELEOgHIgZyBIjqMAESJAoJdG9rZW5faWRzGAQgAygJQhG6SA6SAQsQ6AciBnIEiOowASIhCg5SZXZva2VSZXNwb25zZRIPCgdyZXZva2VkGAEgASgNImEKEERyYWluTm9kZVJlcXVlc3QSFwoEbm9kZRgBIAEoCUIJukgGcgSI6jABEiMKDG92ZXJfc2Vjb25kcxgCIAEoDUIIukgFKgMYkBxIAIgBAUIPCg1fb3Zlcl9zZWNvbmRzIiIKEURyYWluTm9kZVJlc3BvbnNlEg0KBW5vZGVzGAEgAygJIi0KElVuZHJhaW5Ob2RlUmVxdWVzdBIXCgRub2RlGAEgASgJQgm6SAZyBIjqMAEiJAoTVW5kcmFpbk5vZGVSZXNwb25zZRINCgVub2RlcxgBIAMoCTKHDAoMQWRtaW5TZXJ2aWNlElYKCUNyZWF0ZUFwcBIjLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUFwcFJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5DcmVhdGVBcHBSZXNwb25zZRJTCghMaXN0QXBwcxIiLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RBcHBzUmVxdWVzdBojLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RBcHBzUmVzcG9uc2USTQoGR2V0QXBwEiAuaG9sZGZhc3QuYWRtaW4udjEuR2V0QXBwUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLkdldEFwcFJlc3BvbnNlEk0KBlNldEFwcBIgLmhvbGRmYXN0LmFkbWluLnYxLlNldEFwcFJlcXVlc3QaIS5ob2xkZmFzdC5hZG1pbi52MS5TZXRBcHBSZXNwb25zZRJWCglEZWxldGVBcHASIy5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVBcHBSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlQXBwUmVzcG9uc2USVgoJQ3JlYXRlS2V5EiMuaG9sZGZhc3QuYWRtaW4udjEuQ3JlYXRlS2V5UmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUtleVJlc3BvbnNlElMKCExpc3RLZXlzEiIuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEtleXNSZXF1ZXN0GiMuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEtleXNSZXNwb25zZRJWCglSZXZva2VLZXkSIy5ob2xkZmFzdC5hZG1pbi52MS5SZXZva2VLZXlSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlS2V5UmVzcG9uc2USXAoLU2V0VG9rZW5LZXkSJS5ob2xkZmFzdC5hZG1pbi52MS5TZXRUb2tlbktleVJlcXVlc3QaJi5ob2xkZmFzdC5hZG1pbi52MS5TZXRUb2tlbktleVJlc3BvbnNlEmUKDkRlbGV0ZVRva2VuS2V5EiguaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlVG9rZW5LZXlSZXF1ZXN0GikuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlVG9rZW5LZXlSZXNwb25zZRJrChBSb3RhdGVTaWduaW5nS2V5EiouaG9sZGZhc3QuYWRtaW4udjEuUm90YXRlU2lnbmluZ0tleVJlcXVlc3QaKy5ob2xkZmFzdC5hZG1pbi52MS5Sb3RhdGVTaWduaW5nS2V5UmVzcG9uc2USTQoGUmV2b2tlEiAuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLlJldm9rZVJlc3BvbnNlElYKCURyYWluTm9kZRIjLmhvbGRmYXN0LmFkbWluLnYxLkRyYWluTm9kZVJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5EcmFpbk5vZGVSZXNwb25zZRJcCgtVbmRyYWluTm9kZRIlLmhvbGRmYXN0LmFkbWluLnYxLlVuZHJhaW5Ob2RlUmVxdWVzdBomLmhvbGRmYXN0LmFkbWluLnYxLlVuZHJhaW5Ob2RlUmVzcG9uc2USVgoJU2V0Q2FuYXJ5EiMuaG9sZGZhc3QuYWRtaW4udjEuU2V0Q2FuYXJ5UmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLlNldENhbmFyeVJlc3BvbnNlEl8KDExpc3RDYW5hcmllcxImLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RDYW5hcmllc1JlcXVlc3QaJy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Q2FuYXJpZXNSZXNwb25zZRJfCgxEZWxldGVDYW5hcnkSJi5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVDYW5hcnlSZXF1ZXN0GicuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlQ2FuYXJ5UmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules]);
+  fileDesc("Ch1ob2xkZmFzdC9hZG1pbi92MS9hZG1pbi5wcm90bxIRaG9sZGZhc3QuYWRtaW4udjEi9QEKBE5vZGUSDAoEbm9kZRgBIAEoCRIMCgRuYW1lGAIgASgJEhMKC2Nvbm5lY3Rpb25zGAMgASgNEg8KB3NlcnZpbmcYBCABKAgSEAoIZHJhaW5pbmcYBSABKAgSFAoMZHJhaW5lZF9mcm9tGAYgASgNEjMKBmxhYmVscxgHIAMoCzIjLmhvbGRmYXN0LmFkbWluLnYxLk5vZGUuTGFiZWxzRW50cnkSDgoGd2VpZ2h0GAggASgNEg8KB3ZlcnNpb24YCSABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASISChBMaXN0Tm9kZXNSZXF1ZXN0IjsKEUxpc3ROb2Rlc1Jlc3BvbnNlEiYKBW5vZGVzGAEgAygLMhcuaG9sZGZhc3QuYWRtaW4udjEuTm9kZSLfAwoGQ2FuYXJ5EioKBG5hbWUYASABKAlCHLpIGXIXMhVeW0EtWmEtejAtOV8tXXsxLDY0fSQSdwoFbm9kZXMYAiADKAsyJC5ob2xkZmFzdC5hZG1pbi52MS5DYW5hcnkuTm9kZXNFbnRyeUJCukg/mgE8CAEQECIachgyFl5bQS1aYS16MC05Xy4tXXsxLDY0fSQqGnIYMhZeW0EtWmEtejAtOV8uLV17MSw2NH0kEioKB3BlcmNlbnQYAyABKAFCGbpIFhIUQAEZAAAAAAAAWUApAAAAAAAAAAASGQoDYXBwGAQgASgJQgy6SAnYAQFyBIjqMAESIwoJcGxhdGZvcm1zGAUgAygJQhC6SA2SAQoQFCIGcgSI6jABEiYKDGFwcF92ZXJzaW9ucxgGIAMoCUIQukgNkgEKEBQiBnIEiOowARI/CgZsYWJlbHMYByADKAsyJS5ob2xkZmFzdC5hZG1pbi52MS5DYW5hcnkuTGFiZWxzRW50cnlCCLpIBZoBAhAQGiwKCk5vZGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkUKEFNldENhbmFyeVJlcXVlc3QSMQoGY2FuYXJ5GAEgASgLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5Qga6SAPIAQEiTQoRU2V0Q2FuYXJ5UmVzcG9uc2USKQoGY2FuYXJ5GAEgASgLMhkuaG9sZGZhc3QuYWRtaW4udjEuQ2FuYXJ5Eg0KBW5vZGVzGAIgAygJIhUKE0xpc3RDYW5hcmllc1JlcXVlc3QiQwoUTGlzdENhbmFyaWVzUmVzcG9uc2USKwoIY2FuYXJpZXMYASADKAsyGS5ob2xkZmFzdC5hZG1pbi52MS5DYW5hcnkiLAoTRGVsZXRlQ2FuYXJ5UmVxdWVzdBIVCgRuYW1lGAEgASgJQge6SARyAhABIhYKFERlbGV0ZUNhbmFyeVJlc3BvbnNlImgKA0FwcBILCgNhcHAYASABKAkSEQoJYWRtaXNzaW9uGAIgASgJEi8KCnRva2VuX2tleXMYAyADKAsyGy5ob2xkZmFzdC5hZG1pbi52MS5Ub2tlbktleRIQCghkaXNwYXRjaBgEIAEoCSK4AQoDS2V5EgoKAmlkGAEgASgJEg4KBnNlY3JldBgCIAEoCRIMCgRuYW1lGAMgASgJEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBXNjb3BlGAYgASgLMhguaG9sZGZhc3QuYWRtaW4udjEuU2NvcGUioAEKBVNjb3BlEiQKCmJ1c2luZXNzZXMYASADKAlCELpIDZIBChBkIgZyBIjqMAESLAoEcnBjcxgCIAMoCUIeukgbkgEYEGQiFHISMhBeW0EtWmEtel17MSw2NH0kEikKD3RhcmdldF9wcmVmaXhlcxgDIAMoCUIQukgNkgEKEGQiBnIEiOowARIYChBjYWxsc19wZXJfc2Vjb25kGAQgASgNIs4BCghUb2tlbktleRIpCgNraWQYASABKAlCHLpIGXIXMhVeW0EtWmEtejAtOV8tXXsxLDY0fSQSLQoJYWxnb3JpdGhtGAIgASgJQhq6SBdyFVIFSFMyNTZSBUVTMjU2UgVFZERTQRIYCgZzZWNyZXQYAyABKAlCCLpIBXIDGIAIEhwKCnB1YmxpY19rZXkYBCABKAlCCLpIBXIDGIAgEjAKCGp3a3NfdXJsGAUgASgJQh66SBtyGRiAEDIUXiR8Xmh0dHBzPzovL1teXHNdKyQiaAoQQ3JlYXRlQXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARI8CglhZG1pc3Npb24YAiABKAlCKbpIJnIkMiJeKFtLa11bRWVdW1l5XXxbT29dW1BwXVtFZV1bTm5dKT8kIl0KEUNyZWF0ZUFwcFJlc3BvbnNlEiMKA2FwcBgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLkFwcBIjCgNrZXkYAiABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5LZXkiEQoPTGlzdEFwcHNSZXF1ZXN0IjgKEExpc3RBcHBzUmVzcG9uc2USJAoEYXBwcxgBIAMoCzIWLmhvbGRmYXN0LmFkbWluLnYxLkFwcCInCg1HZXRBcHBSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABIjUKDkdldEFwcFJlc3BvbnNlEiMKA2FwcBgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLkFwcCKwAQoNU2V0QXBwUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARJACglhZG1pc3Npb24YAiABKAlCKLpIJXIjMiFeKFtLa11bRWVdW1l5XXxbT29dW1BwXVtFZV1bTm5dKSRIAIgBARIqCghkaXNwYXRjaBgDIAEoCUITukgQcg5SBGxvYWRSBmRldmljZUgBiAEBQgwKCl9hZG1pc3Npb25CCwoJX2Rpc3BhdGNoIjUKDlNldEFwcFJlc3BvbnNlEiMKA2FwcBgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLkFwcCIqChBEZWxldGVBcHBSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABIhMKEURlbGV0ZUFwcFJlc3BvbnNlIpsBChBDcmVhdGVLZXlSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEhYKBG5hbWUYAiABKAlCCLpIBXIDGIABEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKBXNjb3BlGAQgASgLMhguaG9sZGZhc3QuYWRtaW4udjEuU2NvcGUiOAoRQ3JlYXRlS2V5UmVzcG9uc2USIwoDa2V5GAEgASgLMhYuaG9sZGZhc3QuYWRtaW4udjEuS2V5IikKD0xpc3RLZXlzUmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowASI4ChBMaXN0S2V5c1Jlc3BvbnNlEiQKBGtleXMYASADKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5LZXkiQwoQUmV2b2tlS2V5UmVxdWVzdBIWCgNhcHAYASABKAlCCbpIBnIEiOowARIXCgZrZXlfaWQYAiABKAlCB7pIBHICEAEiEwoRUmV2b2tlS2V5UmVzcG9uc2UiZAoSU2V0VG9rZW5LZXlSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEjYKCXRva2VuX2tleRgCIAEoCzIbLmhvbGRmYXN0LmFkbWluLnYxLlRva2VuS2V5Qga6SAPIAQEiOgoTU2V0VG9rZW5LZXlSZXNwb25zZRIjCgNhcHAYASABKAsyFi5ob2xkZmFzdC5hZG1pbi52MS5BcHAiRQoVRGVsZXRlVG9rZW5LZXlSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEhQKA2tpZBgCIAEoCUIHukgEcgIQASI9ChZEZWxldGVUb2tlbktleVJlc3BvbnNlEiMKA2FwcBgBIAEoCzIWLmhvbGRmYXN0LmFkbWluLnYxLkFwcCIZChdSb3RhdGVTaWduaW5nS2V5UmVxdWVzdCInChhSb3RhdGVTaWduaW5nS2V5UmVzcG9uc2USCwoDa2lkGAEgASgJIpMBCg1SZXZva2VSZXF1ZXN0EhYKA2FwcBgBIAEoCUIJukgGcgSI6jABEiIKB2RldmljZXMYAiADKAlCEbpIDpIBCxDoByIGcgSI6jABEiAKBXVzZXJzGAMgAygJQhG6SA6SAQsQ6AciBnIEiOowARIkCgl0b2tlbl9pZHMYBCADKAlCEbpIDpIBCxDoByIGcgSI6jABIiEKDlJldm9rZVJlc3BvbnNlEg8KB3Jldm9rZWQYASABKA0iYQoQRHJhaW5Ob2RlUmVxdWVzdBIXCgRub2RlGAEgASgJQgm6SAZyBIjqMAESIwoMb3Zlcl9zZWNvbmRzGAIgASgNQgi6SAUqAxiQHEgAiAEBQg8KDV9vdmVyX3NlY29uZHMiIgoRRHJhaW5Ob2RlUmVzcG9uc2USDQoFbm9kZXMYASADKAkiLQoSVW5kcmFpbk5vZGVSZXF1ZXN0EhcKBG5vZGUYASABKAlCCbpIBnIEiOowASIkChNVbmRyYWluTm9kZVJlc3BvbnNlEg0KBW5vZGVzGAEgAygJMt8MCgxBZG1pblNlcnZpY2USVgoJQ3JlYXRlQXBwEiMuaG9sZGZhc3QuYWRtaW4udjEuQ3JlYXRlQXBwUmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkNyZWF0ZUFwcFJlc3BvbnNlElMKCExpc3RBcHBzEiIuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEFwcHNSZXF1ZXN0GiMuaG9sZGZhc3QuYWRtaW4udjEuTGlzdEFwcHNSZXNwb25zZRJNCgZHZXRBcHASIC5ob2xkZmFzdC5hZG1pbi52MS5HZXRBcHBSZXF1ZXN0GiEuaG9sZGZhc3QuYWRtaW4udjEuR2V0QXBwUmVzcG9uc2USTQoGU2V0QXBwEiAuaG9sZGZhc3QuYWRtaW4udjEuU2V0QXBwUmVxdWVzdBohLmhvbGRmYXN0LmFkbWluLnYxLlNldEFwcFJlc3BvbnNlElYKCURlbGV0ZUFwcBIjLmhvbGRmYXN0LmFkbWluLnYxLkRlbGV0ZUFwcFJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVBcHBSZXNwb25zZRJWCglDcmVhdGVLZXkSIy5ob2xkZmFzdC5hZG1pbi52MS5DcmVhdGVLZXlSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuQ3JlYXRlS2V5UmVzcG9uc2USUwoITGlzdEtleXMSIi5ob2xkZmFzdC5hZG1pbi52MS5MaXN0S2V5c1JlcXVlc3QaIy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0S2V5c1Jlc3BvbnNlElYKCVJldm9rZUtleRIjLmhvbGRmYXN0LmFkbWluLnYxLlJldm9rZUtleVJlcXVlc3QaJC5ob2xkZmFzdC5hZG1pbi52MS5SZXZva2VLZXlSZXNwb25zZRJcCgtTZXRUb2tlbktleRIlLmhvbGRmYXN0LmFkbWluLnYxLlNldFRva2VuS2V5UmVxdWVzdBomLmhvbGRmYXN0LmFkbWluLnYxLlNldFRva2VuS2V5UmVzcG9uc2USZQoORGVsZXRlVG9rZW5LZXkSKC5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVUb2tlbktleVJlcXVlc3QaKS5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVUb2tlbktleVJlc3BvbnNlEmsKEFJvdGF0ZVNpZ25pbmdLZXkSKi5ob2xkZmFzdC5hZG1pbi52MS5Sb3RhdGVTaWduaW5nS2V5UmVxdWVzdBorLmhvbGRmYXN0LmFkbWluLnYxLlJvdGF0ZVNpZ25pbmdLZXlSZXNwb25zZRJNCgZSZXZva2USIC5ob2xkZmFzdC5hZG1pbi52MS5SZXZva2VSZXF1ZXN0GiEuaG9sZGZhc3QuYWRtaW4udjEuUmV2b2tlUmVzcG9uc2USVgoJRHJhaW5Ob2RlEiMuaG9sZGZhc3QuYWRtaW4udjEuRHJhaW5Ob2RlUmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLkRyYWluTm9kZVJlc3BvbnNlElwKC1VuZHJhaW5Ob2RlEiUuaG9sZGZhc3QuYWRtaW4udjEuVW5kcmFpbk5vZGVSZXF1ZXN0GiYuaG9sZGZhc3QuYWRtaW4udjEuVW5kcmFpbk5vZGVSZXNwb25zZRJWCglMaXN0Tm9kZXMSIy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Tm9kZXNSZXF1ZXN0GiQuaG9sZGZhc3QuYWRtaW4udjEuTGlzdE5vZGVzUmVzcG9uc2USVgoJU2V0Q2FuYXJ5EiMuaG9sZGZhc3QuYWRtaW4udjEuU2V0Q2FuYXJ5UmVxdWVzdBokLmhvbGRmYXN0LmFkbWluLnYxLlNldENhbmFyeVJlc3BvbnNlEl8KDExpc3RDYW5hcmllcxImLmhvbGRmYXN0LmFkbWluLnYxLkxpc3RDYW5hcmllc1JlcXVlc3QaJy5ob2xkZmFzdC5hZG1pbi52MS5MaXN0Q2FuYXJpZXNSZXNwb25zZRJfCgxEZWxldGVDYW5hcnkSJi5ob2xkZmFzdC5hZG1pbi52MS5EZWxldGVDYW5hcnlSZXF1ZXN0GicuaG9sZGZhc3QuYWRtaW4udjEuRGVsZXRlQ2FuYXJ5UmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_holdfast_rules_v1_rules]);
+
+/**
+ * @generated from message holdfast.admin.v1.Node
+ */
+export type Node = Message<"holdfast.admin.v1.Node"> & {
+  /**
+   * Its incarnation.
+   *
+   * @generated from field: string node = 1;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 connections = 3;
+   */
+  connections: number;
+
+  /**
+   * False while it takes no logins, whatever the reason.
+   *
+   * @generated from field: bool serving = 4;
+   */
+  serving: boolean;
+
+  /**
+   * @generated from field: bool draining = 5;
+   */
+  draining: boolean;
+
+  /**
+   * While it drains: how many connections it had when that began.
+   *
+   * @generated from field: uint32 drained_from = 6;
+   */
+  drainedFrom: number;
+
+  /**
+   * @generated from field: map<string, string> labels = 7;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: uint32 weight = 8;
+   */
+  weight: number;
+
+  /**
+   * @generated from field: string version = 9;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message holdfast.admin.v1.Node.
+ * Use `create(NodeSchema)` to create a new message.
+ */
+export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 0);
+
+/**
+ * @generated from message holdfast.admin.v1.ListNodesRequest
+ */
+export type ListNodesRequest = Message<"holdfast.admin.v1.ListNodesRequest"> & {
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ListNodesRequest.
+ * Use `create(ListNodesRequestSchema)` to create a new message.
+ */
+export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 1);
+
+/**
+ * @generated from message holdfast.admin.v1.ListNodesResponse
+ */
+export type ListNodesResponse = Message<"holdfast.admin.v1.ListNodesResponse"> & {
+  /**
+   * @generated from field: repeated holdfast.admin.v1.Node nodes = 1;
+   */
+  nodes: Node[];
+};
+
+/**
+ * Describes the message holdfast.admin.v1.ListNodesResponse.
+ * Use `create(ListNodesResponseSchema)` to create a new message.
+ */
+export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
+  messageDesc(file_holdfast_admin_v1_admin, 2);
 
 /**
  * @generated from message holdfast.admin.v1.Canary
@@ -76,7 +169,7 @@ export type Canary = Message<"holdfast.admin.v1.Canary"> & {
  * Use `create(CanarySchema)` to create a new message.
  */
 export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 0);
+  messageDesc(file_holdfast_admin_v1_admin, 3);
 
 /**
  * @generated from message holdfast.admin.v1.SetCanaryRequest
@@ -93,7 +186,7 @@ export type SetCanaryRequest = Message<"holdfast.admin.v1.SetCanaryRequest"> & {
  * Use `create(SetCanaryRequestSchema)` to create a new message.
  */
 export const SetCanaryRequestSchema: GenMessage<SetCanaryRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 1);
+  messageDesc(file_holdfast_admin_v1_admin, 4);
 
 /**
  * @generated from message holdfast.admin.v1.SetCanaryResponse
@@ -117,7 +210,7 @@ export type SetCanaryResponse = Message<"holdfast.admin.v1.SetCanaryResponse"> &
  * Use `create(SetCanaryResponseSchema)` to create a new message.
  */
 export const SetCanaryResponseSchema: GenMessage<SetCanaryResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 2);
+  messageDesc(file_holdfast_admin_v1_admin, 5);
 
 /**
  * @generated from message holdfast.admin.v1.ListCanariesRequest
@@ -130,7 +223,7 @@ export type ListCanariesRequest = Message<"holdfast.admin.v1.ListCanariesRequest
  * Use `create(ListCanariesRequestSchema)` to create a new message.
  */
 export const ListCanariesRequestSchema: GenMessage<ListCanariesRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 3);
+  messageDesc(file_holdfast_admin_v1_admin, 6);
 
 /**
  * @generated from message holdfast.admin.v1.ListCanariesResponse
@@ -147,7 +240,7 @@ export type ListCanariesResponse = Message<"holdfast.admin.v1.ListCanariesRespon
  * Use `create(ListCanariesResponseSchema)` to create a new message.
  */
 export const ListCanariesResponseSchema: GenMessage<ListCanariesResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 4);
+  messageDesc(file_holdfast_admin_v1_admin, 7);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteCanaryRequest
@@ -164,7 +257,7 @@ export type DeleteCanaryRequest = Message<"holdfast.admin.v1.DeleteCanaryRequest
  * Use `create(DeleteCanaryRequestSchema)` to create a new message.
  */
 export const DeleteCanaryRequestSchema: GenMessage<DeleteCanaryRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 5);
+  messageDesc(file_holdfast_admin_v1_admin, 8);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteCanaryResponse
@@ -177,7 +270,7 @@ export type DeleteCanaryResponse = Message<"holdfast.admin.v1.DeleteCanaryRespon
  * Use `create(DeleteCanaryResponseSchema)` to create a new message.
  */
 export const DeleteCanaryResponseSchema: GenMessage<DeleteCanaryResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 6);
+  messageDesc(file_holdfast_admin_v1_admin, 9);
 
 /**
  * @generated from message holdfast.admin.v1.App
@@ -215,7 +308,7 @@ export type App = Message<"holdfast.admin.v1.App"> & {
  * Use `create(AppSchema)` to create a new message.
  */
 export const AppSchema: GenMessage<App> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 7);
+  messageDesc(file_holdfast_admin_v1_admin, 10);
 
 /**
  * An API key without its secret.
@@ -267,7 +360,7 @@ export type Key = Message<"holdfast.admin.v1.Key"> & {
  * Use `create(KeySchema)` to create a new message.
  */
 export const KeySchema: GenMessage<Key> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 8);
+  messageDesc(file_holdfast_admin_v1_admin, 11);
 
 /**
  * What a key may be used for. An empty list does not limit.
@@ -309,7 +402,7 @@ export type Scope = Message<"holdfast.admin.v1.Scope"> & {
  * Use `create(ScopeSchema)` to create a new message.
  */
 export const ScopeSchema: GenMessage<Scope> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 9);
+  messageDesc(file_holdfast_admin_v1_admin, 12);
 
 /**
  * A key with which an app signs tokens: `iss` is the app, `kid` the key's id, `aud` "holdfast-access",
@@ -358,7 +451,7 @@ export type TokenKey = Message<"holdfast.admin.v1.TokenKey"> & {
  * Use `create(TokenKeySchema)` to create a new message.
  */
 export const TokenKeySchema: GenMessage<TokenKey> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 10);
+  messageDesc(file_holdfast_admin_v1_admin, 13);
 
 /**
  * @generated from message holdfast.admin.v1.CreateAppRequest
@@ -382,7 +475,7 @@ export type CreateAppRequest = Message<"holdfast.admin.v1.CreateAppRequest"> & {
  * Use `create(CreateAppRequestSchema)` to create a new message.
  */
 export const CreateAppRequestSchema: GenMessage<CreateAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 11);
+  messageDesc(file_holdfast_admin_v1_admin, 14);
 
 /**
  * @generated from message holdfast.admin.v1.CreateAppResponse
@@ -404,7 +497,7 @@ export type CreateAppResponse = Message<"holdfast.admin.v1.CreateAppResponse"> &
  * Use `create(CreateAppResponseSchema)` to create a new message.
  */
 export const CreateAppResponseSchema: GenMessage<CreateAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 12);
+  messageDesc(file_holdfast_admin_v1_admin, 15);
 
 /**
  * @generated from message holdfast.admin.v1.ListAppsRequest
@@ -417,7 +510,7 @@ export type ListAppsRequest = Message<"holdfast.admin.v1.ListAppsRequest"> & {
  * Use `create(ListAppsRequestSchema)` to create a new message.
  */
 export const ListAppsRequestSchema: GenMessage<ListAppsRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 13);
+  messageDesc(file_holdfast_admin_v1_admin, 16);
 
 /**
  * @generated from message holdfast.admin.v1.ListAppsResponse
@@ -434,7 +527,7 @@ export type ListAppsResponse = Message<"holdfast.admin.v1.ListAppsResponse"> & {
  * Use `create(ListAppsResponseSchema)` to create a new message.
  */
 export const ListAppsResponseSchema: GenMessage<ListAppsResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 14);
+  messageDesc(file_holdfast_admin_v1_admin, 17);
 
 /**
  * @generated from message holdfast.admin.v1.GetAppRequest
@@ -451,7 +544,7 @@ export type GetAppRequest = Message<"holdfast.admin.v1.GetAppRequest"> & {
  * Use `create(GetAppRequestSchema)` to create a new message.
  */
 export const GetAppRequestSchema: GenMessage<GetAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 15);
+  messageDesc(file_holdfast_admin_v1_admin, 18);
 
 /**
  * @generated from message holdfast.admin.v1.GetAppResponse
@@ -468,7 +561,7 @@ export type GetAppResponse = Message<"holdfast.admin.v1.GetAppResponse"> & {
  * Use `create(GetAppResponseSchema)` to create a new message.
  */
 export const GetAppResponseSchema: GenMessage<GetAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 16);
+  messageDesc(file_holdfast_admin_v1_admin, 19);
 
 /**
  * @generated from message holdfast.admin.v1.SetAppRequest
@@ -495,7 +588,7 @@ export type SetAppRequest = Message<"holdfast.admin.v1.SetAppRequest"> & {
  * Use `create(SetAppRequestSchema)` to create a new message.
  */
 export const SetAppRequestSchema: GenMessage<SetAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 17);
+  messageDesc(file_holdfast_admin_v1_admin, 20);
 
 /**
  * @generated from message holdfast.admin.v1.SetAppResponse
@@ -512,7 +605,7 @@ export type SetAppResponse = Message<"holdfast.admin.v1.SetAppResponse"> & {
  * Use `create(SetAppResponseSchema)` to create a new message.
  */
 export const SetAppResponseSchema: GenMessage<SetAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 18);
+  messageDesc(file_holdfast_admin_v1_admin, 21);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteAppRequest
@@ -529,7 +622,7 @@ export type DeleteAppRequest = Message<"holdfast.admin.v1.DeleteAppRequest"> & {
  * Use `create(DeleteAppRequestSchema)` to create a new message.
  */
 export const DeleteAppRequestSchema: GenMessage<DeleteAppRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 19);
+  messageDesc(file_holdfast_admin_v1_admin, 22);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteAppResponse
@@ -542,7 +635,7 @@ export type DeleteAppResponse = Message<"holdfast.admin.v1.DeleteAppResponse"> &
  * Use `create(DeleteAppResponseSchema)` to create a new message.
  */
 export const DeleteAppResponseSchema: GenMessage<DeleteAppResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 20);
+  messageDesc(file_holdfast_admin_v1_admin, 23);
 
 /**
  * @generated from message holdfast.admin.v1.CreateKeyRequest
@@ -576,7 +669,7 @@ export type CreateKeyRequest = Message<"holdfast.admin.v1.CreateKeyRequest"> & {
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema: GenMessage<CreateKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 21);
+  messageDesc(file_holdfast_admin_v1_admin, 24);
 
 /**
  * @generated from message holdfast.admin.v1.CreateKeyResponse
@@ -593,7 +686,7 @@ export type CreateKeyResponse = Message<"holdfast.admin.v1.CreateKeyResponse"> &
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema: GenMessage<CreateKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 22);
+  messageDesc(file_holdfast_admin_v1_admin, 25);
 
 /**
  * @generated from message holdfast.admin.v1.ListKeysRequest
@@ -610,7 +703,7 @@ export type ListKeysRequest = Message<"holdfast.admin.v1.ListKeysRequest"> & {
  * Use `create(ListKeysRequestSchema)` to create a new message.
  */
 export const ListKeysRequestSchema: GenMessage<ListKeysRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 23);
+  messageDesc(file_holdfast_admin_v1_admin, 26);
 
 /**
  * @generated from message holdfast.admin.v1.ListKeysResponse
@@ -627,7 +720,7 @@ export type ListKeysResponse = Message<"holdfast.admin.v1.ListKeysResponse"> & {
  * Use `create(ListKeysResponseSchema)` to create a new message.
  */
 export const ListKeysResponseSchema: GenMessage<ListKeysResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 24);
+  messageDesc(file_holdfast_admin_v1_admin, 27);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeKeyRequest
@@ -649,7 +742,7 @@ export type RevokeKeyRequest = Message<"holdfast.admin.v1.RevokeKeyRequest"> & {
  * Use `create(RevokeKeyRequestSchema)` to create a new message.
  */
 export const RevokeKeyRequestSchema: GenMessage<RevokeKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 25);
+  messageDesc(file_holdfast_admin_v1_admin, 28);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeKeyResponse
@@ -662,7 +755,7 @@ export type RevokeKeyResponse = Message<"holdfast.admin.v1.RevokeKeyResponse"> &
  * Use `create(RevokeKeyResponseSchema)` to create a new message.
  */
 export const RevokeKeyResponseSchema: GenMessage<RevokeKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 26);
+  messageDesc(file_holdfast_admin_v1_admin, 29);
 
 /**
  * @generated from message holdfast.admin.v1.SetTokenKeyRequest
@@ -684,7 +777,7 @@ export type SetTokenKeyRequest = Message<"holdfast.admin.v1.SetTokenKeyRequest">
  * Use `create(SetTokenKeyRequestSchema)` to create a new message.
  */
 export const SetTokenKeyRequestSchema: GenMessage<SetTokenKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 27);
+  messageDesc(file_holdfast_admin_v1_admin, 30);
 
 /**
  * @generated from message holdfast.admin.v1.SetTokenKeyResponse
@@ -701,7 +794,7 @@ export type SetTokenKeyResponse = Message<"holdfast.admin.v1.SetTokenKeyResponse
  * Use `create(SetTokenKeyResponseSchema)` to create a new message.
  */
 export const SetTokenKeyResponseSchema: GenMessage<SetTokenKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 28);
+  messageDesc(file_holdfast_admin_v1_admin, 31);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteTokenKeyRequest
@@ -723,7 +816,7 @@ export type DeleteTokenKeyRequest = Message<"holdfast.admin.v1.DeleteTokenKeyReq
  * Use `create(DeleteTokenKeyRequestSchema)` to create a new message.
  */
 export const DeleteTokenKeyRequestSchema: GenMessage<DeleteTokenKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 29);
+  messageDesc(file_holdfast_admin_v1_admin, 32);
 
 /**
  * @generated from message holdfast.admin.v1.DeleteTokenKeyResponse
@@ -740,7 +833,7 @@ export type DeleteTokenKeyResponse = Message<"holdfast.admin.v1.DeleteTokenKeyRe
  * Use `create(DeleteTokenKeyResponseSchema)` to create a new message.
  */
 export const DeleteTokenKeyResponseSchema: GenMessage<DeleteTokenKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 30);
+  messageDesc(file_holdfast_admin_v1_admin, 33);
 
 /**
  * @generated from message holdfast.admin.v1.RotateSigningKeyRequest
@@ -753,7 +846,7 @@ export type RotateSigningKeyRequest = Message<"holdfast.admin.v1.RotateSigningKe
  * Use `create(RotateSigningKeyRequestSchema)` to create a new message.
  */
 export const RotateSigningKeyRequestSchema: GenMessage<RotateSigningKeyRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 31);
+  messageDesc(file_holdfast_admin_v1_admin, 34);
 
 /**
  * @generated from message holdfast.admin.v1.RotateSigningKeyResponse
@@ -772,7 +865,7 @@ export type RotateSigningKeyResponse = Message<"holdfast.admin.v1.RotateSigningK
  * Use `create(RotateSigningKeyResponseSchema)` to create a new message.
  */
 export const RotateSigningKeyResponseSchema: GenMessage<RotateSigningKeyResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 32);
+  messageDesc(file_holdfast_admin_v1_admin, 35);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeRequest
@@ -806,7 +899,7 @@ export type RevokeRequest = Message<"holdfast.admin.v1.RevokeRequest"> & {
  * Use `create(RevokeRequestSchema)` to create a new message.
  */
 export const RevokeRequestSchema: GenMessage<RevokeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 33);
+  messageDesc(file_holdfast_admin_v1_admin, 36);
 
 /**
  * @generated from message holdfast.admin.v1.RevokeResponse
@@ -825,7 +918,7 @@ export type RevokeResponse = Message<"holdfast.admin.v1.RevokeResponse"> & {
  * Use `create(RevokeResponseSchema)` to create a new message.
  */
 export const RevokeResponseSchema: GenMessage<RevokeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 34);
+  messageDesc(file_holdfast_admin_v1_admin, 37);
 
 /**
  * @generated from message holdfast.admin.v1.DrainNodeRequest
@@ -851,7 +944,7 @@ export type DrainNodeRequest = Message<"holdfast.admin.v1.DrainNodeRequest"> & {
  * Use `create(DrainNodeRequestSchema)` to create a new message.
  */
 export const DrainNodeRequestSchema: GenMessage<DrainNodeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 35);
+  messageDesc(file_holdfast_admin_v1_admin, 38);
 
 /**
  * @generated from message holdfast.admin.v1.DrainNodeResponse
@@ -870,7 +963,7 @@ export type DrainNodeResponse = Message<"holdfast.admin.v1.DrainNodeResponse"> &
  * Use `create(DrainNodeResponseSchema)` to create a new message.
  */
 export const DrainNodeResponseSchema: GenMessage<DrainNodeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 36);
+  messageDesc(file_holdfast_admin_v1_admin, 39);
 
 /**
  * @generated from message holdfast.admin.v1.UndrainNodeRequest
@@ -887,7 +980,7 @@ export type UndrainNodeRequest = Message<"holdfast.admin.v1.UndrainNodeRequest">
  * Use `create(UndrainNodeRequestSchema)` to create a new message.
  */
 export const UndrainNodeRequestSchema: GenMessage<UndrainNodeRequest> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 37);
+  messageDesc(file_holdfast_admin_v1_admin, 40);
 
 /**
  * @generated from message holdfast.admin.v1.UndrainNodeResponse
@@ -904,7 +997,7 @@ export type UndrainNodeResponse = Message<"holdfast.admin.v1.UndrainNodeResponse
  * Use `create(UndrainNodeResponseSchema)` to create a new message.
  */
 export const UndrainNodeResponseSchema: GenMessage<UndrainNodeResponse> = /*@__PURE__*/
-  messageDesc(file_holdfast_admin_v1_admin, 38);
+  messageDesc(file_holdfast_admin_v1_admin, 41);
 
 /**
  * Every change is in force on every process within 2 s.
@@ -1041,6 +1134,16 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof UndrainNodeRequestSchema;
     output: typeof UndrainNodeResponseSchema;
+  },
+  /**
+   * The live access nodes, as they say themselves: also how far a drain has come.
+   *
+   * @generated from rpc holdfast.admin.v1.AdminService.ListNodes
+   */
+  listNodes: {
+    methodKind: "unary";
+    input: typeof ListNodesRequestSchema;
+    output: typeof ListNodesResponseSchema;
   },
   /**
    * Sends a part of the clients to a group of nodes, chosen by their labels, which get no others. One of the same name is

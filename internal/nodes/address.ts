@@ -1,6 +1,6 @@
 /** Where clients connect to: the nodes behind one URL, which are several with `--workers`. */
 import type { Labels } from "../../streams/records.ts";
-import { type Heard, isFull } from "../nodes/registry.ts";
+import { type Heard, isFull } from "./registry.ts";
 
 export interface Address {
   readonly url: string;
@@ -39,6 +39,11 @@ export function hasRoom({ nodes }: Address): boolean {
   let overloaded = 0;
   for (const { beat } of nodes) if (beat.retryAfterMs > 0) overloaded += 1;
   return overloaded * 2 < nodes.length;
+}
+
+export function hasLabels(has: Labels, wanted: Labels): boolean {
+  for (const name in wanted) if (has[name] !== wanted[name]) return false;
+  return true;
 }
 
 export function labelsOf({ nodes }: Address): Labels {

@@ -24,7 +24,7 @@ const HELP: Readonly<Record<(typeof BYTE_LIMITS)[number], string>> = {
   receiptMaxBytes: "HF_RECEIPT: what became of must-arrive messages",
   routeMaxBytes: "bucket hf_route: where devices are, or were last",
   userMaxBytes: "bucket hf_user: the devices of users",
-  tableMaxBytes: "each of the buckets hf_room and hf_full",
+  tableMaxBytes: "each of the buckets hf_room and hf_mailbox",
 };
 
 const LEAST_BYTES = 1_048_576;
